@@ -1,0 +1,280 @@
+"""Reverse-mode differentiation: one iterative walk over the graph, and the functions that users call.
+
+The walk visits each node after all its consumers, hands its cotangent to the rules of the primitive, and
+adds up what they return. Rules are written with primitives, so with `create_graph` the backward pass leaves
+a graph of its own and can be differentiated in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import ops
+from .state import current, setting
+from .tensor import Node, Tensor
+
+
+def topological_order(root: Node | Tensor) -> list[Node | Tensor]:
+    """The nodes and leaves behind `root`, each after all its consumers; iterative, so any depth will do."""
+    consumers = {root: 0}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Tensor):
+            continue
+        if node.edges is None:
+            raise RuntimeError(
+                f"the graph behind {node.name} was freed by an earlier backward pass; "
+                "call backward(retain_graph=True) the first time, or run the forward pass again"
+            )
+        for edge in node.edges:
+            if edge in consumers:
+                consumers[edge] += 1
+            else:
+                consumers[edge] = 1
+                stack.append(edge)
+    order, ready = [], [root]
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        if not isinstance(node, Tensor):
+            for edge in node.edges:
+                consumers[edge] -= 1
+                if not consumers[edge]:
+                    ready.append(edge)
+    return order
+
+
+def backward(
+    root: Tensor, gradient: ArrayLike | Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Add to `.grad` of every leaf behind `root` the gradient with respect to it.
+
+    Args:
+        root: the tensor to differentiate, usually a loss.
+        gradient: the cotangent of `root`, of its shape; may be left out where `root` has a single value, and is then 1.
+        retain_graph: keep the graph, so that a further backward pass can go through it.
+        create_graph: record the backward pass too, so that the gradients can be differentiated. Keeps the graph.
+
+    Raises:
+        RuntimeError: `root` needs no gradient, its graph is freed, or a value needed has changed since.
+        ValueError: `gradient` is missing or has another shape.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> (x ** 3).backward(create_graph=True)
+    >>> first, x.grad = x.grad, None
+    >>> first.backward()
+    >>> first.item(), x.grad.item()  # 3 x^2, 6 x
+    (27.0, 18.0)
+    """
+    _differentiate(root, _cotangent(root, gradient), None, keep=retain_graph or create_graph, create_graph=create_graph)
+
+
+def _cotangent(root: Tensor, gradient: ArrayLike | Tensor | None) -> Tensor:
+    if not root.requires_grad:
+        raise RuntimeError(
+            f"backward needs a tensor that depends on one with requires_grad=True; this one, of shape {root.shape}, depends on "
+            "none, or was computed under no_grad() or detached"
+        )
+    if gradient is None:
+        if root.size != 1:
+            raise ValueError(
+                f"backward of a tensor of shape {root.shape} needs a gradient of that shape; pass one, or reduce the tensor to a single value, e.g. with sum()"
+            )
+        return Tensor.wrap(np.ones(root.shape, root.dtype))
+    g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+    if g.shape != root.shape:
+        raise ValueError(f"the gradient has shape {g.shape}, and the tensor it is for has shape {root.shape}; they must agree")
+    return g if g.dtype == root.dtype else ops.astype(g, root.dtype)
+
+
+def _differentiate(
+    root: Tensor, g: Tensor, targets: list[Tensor] | None, *, keep: bool, create_graph: bool
+) -> list[Tensor | None]:
+    """The walk. Without `targets` it fills in `.grad`; else it returns the cotangents of these tensors instead."""
+    state = current()
+    order = topological_order(root._node or root)
+    wanted = None if targets is None else {t._node or t for t in targets}
+    useful = None if wanted is None else _leading_to(wanted, order)
+    found: dict[Node | Tensor, Tensor] = {}
+    handed = {id(_owner(g))}  # arrays that a caller or a leaf holds already: no other leaf is given them
+    cotangents = {order[0]: g}
+    with setting(builds_graph=create_graph, phase="backward"):
+        for node in order:
+            g = cotangents.pop(node, None)
+            if g is None:
+                continue  # nothing useful came here
+            if wanted is not None and node in wanted:
+                found[node] = g
+            if isinstance(node, Tensor):
+                if wanted is None:
+                    _accumulate(node, g, handed)
+                continue
+            if node.retains is not None and wanted is None and node.retains() is not None:
+                _accumulate(node.retains(), g, handed)
+            if state.recorder is not None:
+                state.recorder.enter_backward(node)
+            _apply_rules(node, g, cotangents, useful)
+            if not keep:
+                node.free()
+    if state.recorder is not None:
+        state.recorder.enter_backward(None)
+    return [] if targets is None else [found.get(t._node or t) for t in targets]
+
+
+def _leading_to(wanted: set[Node | Tensor], order: list[Node | Tensor]) -> set[Node | Tensor]:
+    """Those in `order` through which the wanted ones are reached: only their cotangents are worth computing."""
+    useful = set(wanted)
+    for node in reversed(order):
+        if isinstance(node, Node) and not useful.isdisjoint(node.edges):
+            useful.add(node)
+    return useful
+
+
+def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None) -> None:
+    """Hand the cotangent of a node's output to its rules, and add what they return to the cotangents of its inputs."""
+    residuals = node.restore()
+    for call, edge in zip(node.pullback.calls, node.edges, strict=True):
+        if useful is not None and edge not in useful:
+            continue
+        arguments = [residuals[k] for k in call.residuals]
+        try:
+            gi = call.rule.function(g, *arguments) if call.plain else _call_by_name(node, call, g, arguments)
+            if gi.shape != edge.shape:
+                gi = unbroadcast(gi, edge.shape)
+        except Exception as error:
+            error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {_input_name(node, call.index)}.")
+            raise
+        if gi.dtype != edge.dtype:
+            gi = ops.astype(gi, edge.dtype)
+        before = cotangents.get(edge)
+        cotangents[edge] = gi if before is None else ops.add(before, gi)
+
+
+def _call_by_name(node: Node, call: Any, g: Tensor, arguments: list[Any]) -> Tensor:
+    names = [name for name in call.rule.names if name != "position"]
+    given = dict(zip(names, arguments, strict=True))
+    if call.position is not None:
+        given["position"] = call.position
+    if call.rule.takes_rest:
+        given |= {name: value for name, value in node.attributes.items() if name not in call.rule.names}
+    return call.rule.function(g, **given)
+
+
+def _input_name(node: Node, index: int) -> str:
+    primitive = node.pullback.primitive
+    return primitive.inputs[index] if index < len(primitive.inputs) else f"{primitive.variadic}[{index - len(primitive.inputs)}]"
+
+
+def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum a cotangent back to the shape of an input that was broadcast. A shape that never was is an error."""
+    lead = g.ndim - len(shape)
+    stretched = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1)
+    kept = tuple(n for i, n in enumerate(g.shape) if i not in stretched)
+    if lead < 0 or kept != tuple(n for i, n in enumerate(shape) if lead + i not in stretched):
+        raise ValueError(f"the rule returned a cotangent of shape {g.shape} for an input of shape {shape}")
+    return ops.reshape(ops.sum(g, stretched), shape)
+
+
+def _accumulate(leaf: Tensor, g: Tensor, handed: set[int]) -> None:
+    if leaf._grad is not None:
+        g = ops.add(leaf._grad, g)
+    elif id(_owner(g)) in handed or not g._data.flags.writeable:
+        g = ops.positive(g)  # a copy: whoever changes one gradient in place changes no other
+    handed.add(id(_owner(g)))
+    leaf._grad = g
+    recorder = current().recorder
+    if recorder is not None:
+        recorder.gradient(leaf)
+
+
+def _owner(tensor: Tensor) -> np.ndarray:
+    """The array that owns the memory behind a tensor."""
+    array = tensor._data
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+# -- functions of functions ----------------------------------------------------------------------------------------
+
+
+def vjp(f: Callable[..., Tensor], *inputs: ArrayLike | Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, ...]]]:
+    """The value f(*inputs), and the function that takes a cotangent of it to the cotangents of the inputs.
+
+    That function may be called again. It can be differentiated in turn where an input requires a gradient.
+
+    >>> y, pullback = vjp(lambda x, w: x * w, [1.0, 2.0], [3.0, 4.0])
+    >>> pullback([1.0, 10.0])
+    (Tensor([ 3., 40.], dtype=float32), Tensor([ 1., 20.], dtype=float32))
+    """
+    again = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    variables = [_variable(x) for x in inputs]
+    with setting(builds_graph=True):
+        out = f(*variables)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"the function to differentiate must return one tensor, not {type(out).__name__}")
+
+    def pullback(gradient: ArrayLike | Tensor | None = None) -> tuple[Tensor, ...]:
+        if not out.requires_grad:  # it depends on none of the inputs
+            return tuple(Tensor.wrap(np.zeros(v.shape, v.dtype)) for v in variables)
+        g = _cotangent(out, gradient)
+        create_graph = again or g.requires_grad
+        found = _differentiate(out, g, variables, keep=True, create_graph=create_graph)
+        return tuple(Tensor.wrap(np.zeros(v.shape, v.dtype)) if gi is None else gi for gi, v in zip(found, variables, strict=True))
+
+    return out, pullback
+
+
+def _variable(x: ArrayLike | Tensor) -> Tensor:
+    """A tensor to differentiate with respect to, for this one purpose, whatever else uses `x`."""
+    if isinstance(x, Tensor) and x.requires_grad:
+        return ops.positive(x)
+    return Tensor(x, requires_grad=True)
+
+
+def value_and_grad(f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Tensor, Any]]:
+    """A function that returns f's value, a single number, and its gradient with respect to the arguments chosen.
+
+    Args:
+        f: a function of tensors that returns a tensor of one value.
+        argnums: which positional argument to differentiate with respect to; a tuple of them gives a tuple of gradients.
+
+    >>> value_and_grad(lambda x: (x * x).sum())([1.0, 2.0])
+    (Tensor(5., dtype=float32, from=sum), Tensor([2., 4.], dtype=float32))
+    """
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @functools.wraps(f)
+    def value_and_gradient(*arguments: Any, **settings: Any) -> tuple[Tensor, Any]:
+        def of_chosen(*values: Tensor) -> Tensor:
+            filled = list(arguments)
+            for k, value in zip(chosen, values, strict=True):
+                filled[k] = value
+            return f(*filled, **settings)
+
+        value, pullback = vjp(of_chosen, *(arguments[k] for k in chosen))
+        gradients = pullback()
+        return value, gradients[0] if isinstance(argnums, int) else gradients
+
+    return value_and_gradient
+
+
+def grad(f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+    """A function that returns the gradient of f, which must return a single number; see `value_and_grad`.
+
+    >>> grad(grad(lambda x: x ** 3))(2.0)  # 6 x
+    Tensor(12., dtype=float32)
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f)
+    def gradient(*arguments: Any, **settings: Any) -> Any:
+        return both(*arguments, **settings)[1]
+
+    return gradient

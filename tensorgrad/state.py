@@ -1,0 +1,110 @@
+"""What a thread is doing: whether it builds a graph, in which phase and scope, and who records it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+
+class Scope(NamedTuple):
+    """One level of the module path that primitives run under: `conv1`, a `Conv2D`, inside `features`."""
+
+    name: str
+    kind: str
+    parent: Scope | None
+
+    def levels(self) -> list[Scope]:
+        """This scope and those around it, outermost first."""
+        found, level = [], self
+        while level is not None:
+            found.append(level)
+            level = level.parent
+        return found[::-1]
+
+    @property
+    def path(self) -> str:
+        """The names joined by dots. A scope without a name, as a root module has, adds nothing."""
+        return ".".join(level.name for level in self.levels() if level.name)
+
+
+class State:
+    """The engine's settings for one thread."""
+
+    __slots__ = ("builds_graph", "phase", "recorder", "scope")
+
+    def __init__(self) -> None:
+        self.builds_graph = True
+        self.phase = "forward"
+        self.scope: Scope | None = None
+        self.recorder: Any = None  # a tg.trace() that sees every primitive, or None
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.state = State()
+
+
+_per_thread = _PerThread()
+
+
+def current() -> State:
+    """The state of the thread that asks."""
+    return _per_thread.state
+
+
+@contextmanager
+def setting(**changes: Any) -> Iterator[None]:
+    """Change fields of the thread's state inside a `with`, and put them back whatever happens."""
+    state = current()
+    before = {name: getattr(state, name) for name in changes}
+    for name, value in changes.items():
+        setattr(state, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(state, name, value)
+
+
+def no_grad() -> Any:
+    """Inside `with no_grad():` (or in a function it decorates) no graph is built, so nothing is kept for a backward pass.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return setting(builds_graph=False)
+
+
+def phase(name: str) -> Any:
+    """Inside `with phase("update"):` traced primitives are marked as part of that phase of a training step.
+
+    The phases that the engine itself uses are "forward", "backward" and "update".
+    """
+    return setting(phase=name)
+
+
+@contextmanager
+def scope(name: str, kind: str = "") -> Iterator[None]:
+    """Inside `with scope("encoder"):` primitives belong to that part of the model, in traces and in pictures.
+
+    Scopes nest: their names, joined by dots, are a module path such as `features.conv1`. `kind` says what
+    the part is, such as the name of its class. Every `nn.Module` opens a scope of its own when it is called.
+
+    >>> import tensorgrad as tg
+    >>> with tg.scope("encoder"), tg.scope("attention"):
+    ...     print(tg.state.current().scope.path)
+    encoder.attention
+    """
+    state = current()
+    outside = state.scope
+    state.scope = Scope(name, kind, outside)
+    try:
+        yield
+    finally:
+        state.scope = outside

@@ -1,0 +1,490 @@
+"""Tensor, an array that knows how it was made, and Node, one application of a primitive in the graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+if TYPE_CHECKING:
+    from .primitive import Pullback
+    from .state import Scope
+
+Number = bool | int | float
+Axes = int | tuple[int, ...] | None
+
+
+def as_operand(x: Any) -> Any:
+    """What a kernel is given for an argument that is no tensor: None, a Python number, or an array.
+
+    NumPy's scalars and arrays without axes become Python numbers. These are weak, as in NumPy itself: they adapt to the dtype
+    of the tensor they meet, so that `float32 / np.sqrt(2)` stays float32.
+    """
+    if x is None or type(x) in (int, float, bool):
+        return x
+    if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
+        return x.item()
+    return as_array(x)
+
+
+def as_array(data: Any, dtype: DTypeLike | None = None) -> np.ndarray:
+    """An array of numbers: arrays as they are, Python floats in float32, unless a dtype is asked for."""
+    if isinstance(data, Tensor):
+        data = data._data
+    array = np.asarray(data, dtype)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"a tensor holds real numbers or booleans, but the data given ({type(data).__name__}) has dtype {array.dtype}; "
+            "pass a number, nested lists of equal lengths, or an array of floats, integers or booleans"
+        )
+    from_python = dtype is None and not isinstance(data, np.ndarray | np.generic)
+    return array.astype(np.float32) if from_python and array.dtype == np.float64 else array
+
+
+class Tensor:
+    """An n-dimensional array that leaves a graph behind: of which primitives made it, and from what.
+
+    Args:
+        data: a number, nested lists, an array or a tensor. Arrays keep their dtype and are not copied; Python floats become float32.
+        requires_grad: whether `backward` shall fill in `.grad`. Only tensors of floats can have a gradient.
+        dtype: the dtype to convert to.
+
+    Attributes:
+        grad: the gradient that backward passes have added up here, a Tensor like this one, or None.
+        version: how often the data has been rebound, by `tg.assign` or by setting `.data`.
+        name: what pictures call it, or None.
+
+    >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y
+    Tensor(30., dtype=float32, from=sum)
+    >>> y.backward()
+    >>> x.grad
+    Tensor([[2., 4.],
+            [6., 8.]], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_grad", "_node", "_requires_grad", "name", "version")
+    __array_ufunc__ = None  # NumPy leaves `array * tensor` to Tensor.__rmul__
+
+    def __init__(self, data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> None:
+        self._data = as_array(data, dtype)
+        self._grad: Tensor | None = None
+        self._node: Node | None = None
+        self._requires_grad = False
+        self.name: str | None = None
+        self.version = 0
+        if requires_grad:
+            self.requires_grad = True
+
+    @staticmethod
+    def wrap(array: np.ndarray) -> Tensor:
+        """A tensor around an array that is known to be good: the engine's short way past the checks."""
+        tensor = Tensor.__new__(Tensor)
+        tensor._data = array
+        tensor._grad = tensor._node = tensor.name = None
+        tensor._requires_grad = False
+        tensor.version = 0
+        return tensor
+
+    # -- data ----------------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array itself. That of a tensor that primitives made in a graph is read-only: the backward pass may need it."""
+        if self._node is None:
+            return self._data
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        if self._node is not None:
+            raise ValueError(f"cannot set the data of a tensor made by {self._node.name}; only leaves can be rebound")
+        array = as_array(value, self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(f"cannot set data of shape {array.shape} on a tensor of shape {self.shape}; make a new Tensor")
+        self._data = array
+        self.version += 1
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor, or through it to what it was made from."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.dtype.kind != "f":
+            raise TypeError(f"a tensor of dtype {self.dtype} cannot require a gradient; make it of floats, e.g. dtype=np.float32")
+        if not value and self._node is not None:
+            raise ValueError(f"a tensor made by {self._node.name} cannot stop requiring its gradient; use detach()")
+        self._requires_grad = bool(value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            got = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"grad must be None or a tensor of the shape {self.shape} of its tensor, not {got}")
+        self._grad = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._data.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no primitive in a graph made this tensor."""
+        return self._node is None
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the data as an array that is the caller's own."""
+        return self._data.copy()
+
+    def item(self) -> Number:
+        """The single value of a tensor of size 1, as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item() reads a tensor of one value, and this one has shape {self.shape}; index or reduce it first")
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The same data as a leaf that needs no gradient: where a gradient shall stop."""
+        return Tensor.wrap(self._data)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor without axes has no length")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        values = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
+        origin = ""
+        if self._node is not None:
+            origin = f", from={self._node.name}"
+        elif self._requires_grad:
+            origin = ", requires_grad=True"
+        return f"{type(self).__name__}({values}, dtype={self.dtype}{origin})"
+
+    # -- the graph -----------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: ArrayLike | Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add to the `.grad` of every leaf behind this tensor the gradient with respect to it. See `tg.backward`."""
+        autodiff.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+
+    def retain_grad(self) -> Tensor:
+        """Let backward passes fill in `.grad` here too, although this tensor is no leaf."""
+        if self._node is not None:
+            self._node.retains = weakref.ref(self)
+        return self
+
+    # -- operators -----------------------------------------------------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return ops.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    # -- methods: the function of the same name, with this tensor first --------------------------------------------
+
+    def exp(self) -> Tensor:
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        return ops.sqrt(self)
+
+    def abs(self) -> Tensor:
+        return ops.abs(self)
+
+    def sin(self) -> Tensor:
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        return ops.cos(self)
+
+    def tanh(self) -> Tensor:
+        return ops.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        return ops.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        return ops.relu(self)
+
+    def clip(self, low: Any = None, high: Any = None) -> Tensor:
+        return ops.clip(self, low, high)
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        return ops.mean(self, axis, keepdims)
+
+    def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        return ops.max(self, axis, keepdims)
+
+    def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        return ops.min(self, axis, keepdims)
+
+    def var(self, axis: Axes = None, keepdims: bool = False, *, ddof: int = 0) -> Tensor:
+        return ops.var(self, axis, keepdims, ddof=ddof)
+
+    def std(self, axis: Axes = None, keepdims: bool = False, *, ddof: int = 0) -> Tensor:
+        return ops.std(self, axis, keepdims, ddof=ddof)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def flatten(self, start_axis: int = 0) -> Tensor:
+        return ops.flatten(self, start_axis)
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    def permute(self, *axes: int | Sequence[int]) -> Tensor:
+        return ops.permute(self, axes[0] if len(axes) == 1 else axes)
+
+    def squeeze(self, axis: Axes = None) -> Tensor:
+        return ops.squeeze(self, axis)
+
+    def unsqueeze(self, axis: int | tuple[int, ...]) -> Tensor:
+        return ops.unsqueeze(self, axis)
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        return ops.broadcast_to(self, shape)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        return ops.astype(self, dtype)
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return ops.transpose(self)
+
+
+class Untracked(NamedTuple):
+    """An input through which no gradient flows, as the graph remembers it: without keeping it alive."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype | None  # None for a Python number, which adapts to the others
+    tensor: weakref.ref[Tensor] | None
+    number: Number | None
+
+
+def _untracked(x: Any) -> Untracked | None:
+    if x is None:
+        return None
+    if isinstance(x, Tensor):
+        return Untracked(x.shape, x.dtype, weakref.ref(x), None)
+    operand = as_operand(x)
+    if isinstance(operand, np.ndarray):
+        return Untracked(operand.shape, operand.dtype, None, None)
+    return Untracked((), None, None, operand)
+
+
+class Node:
+    """One application of a primitive: where its cotangents go, and the residuals that its rules will need.
+
+    It refers to nodes and leaves, never to its own output tensor, so that a graph holds no reference
+    cycle and memory comes back without the garbage collector.
+
+    Attributes:
+        pullback: the rules that will run.
+        edges: for each of these rules the node that made its input, or the leaf itself; None once the graph is freed.
+        others: the inputs through which no gradient flows, None where one does.
+        residuals: what the rules need, in the order of `pullback.keeps`.
+        out: the output's array, where a rule needs it.
+        shape, dtype: of the output, hence of its cotangent.
+        scope: the part of the model it ran under.
+        record: the entry that a running trace made for it.
+        retains: the output tensor, where it wants its gradient although it is no leaf.
+    """
+
+    __slots__ = ("attributes", "dtype", "edges", "others", "out", "pullback", "record", "residuals", "retains", "scope", "shape")
+
+    def __init__(
+        self,
+        pullback: Pullback,
+        inputs: tuple[Any, ...],
+        attributes: dict[str, Any],
+        out: np.ndarray,
+        extras: Sequence[np.ndarray],
+        scope: Scope | None,
+    ) -> None:
+        self.pullback = pullback
+        self.attributes = attributes
+        self.shape = out.shape
+        self.dtype = out.dtype
+        self.scope = scope
+        self.out = self.record = self.retains = None
+        self.edges: list[Node | Tensor] | None = []
+        for index in pullback.indices:
+            x = inputs[index]
+            self.edges.append(x._node or x)
+        self.others: Sequence[Untracked | None] = ()
+        if len(self.edges) != len(inputs):
+            self.others = [None if k in pullback.indices else _untracked(x) for k, x in enumerate(inputs)]
+        self.residuals: list[Any] = []
+        for kind, which in pullback.keeps:
+            if kind == "input":
+                x = inputs[which]  # a leaf goes with its version, to notice later whether it still holds the value
+                self.residuals.append((x, x.version) if isinstance(x, Tensor) and x._node is None else x)
+            elif kind == "out":
+                self.out = out
+                self.residuals.append(None)  # made anew in restore(): a tensor here would be a cycle
+            else:
+                self.residuals.append(self._residual(kind, which, inputs, extras))
+
+    def _residual(self, kind: str, which: Any, inputs: tuple[Any, ...], extras: Sequence[np.ndarray]) -> Any:
+        if kind == "shape":
+            return None if inputs[which] is None else np.shape(inputs[which])
+        if kind == "attribute":
+            return self.attributes[which]
+        if kind == "extra":
+            return Tensor.wrap(np.asarray(extras[which]))
+        if kind == "variadic":
+            return tuple((x, x.version) if isinstance(x, Tensor) and x._node is None else x for x in inputs[which:])
+        return tuple(np.shape(x) for x in inputs[which:])  # the shapes of a variadic input
+
+    @property
+    def name(self) -> str:
+        return self.pullback.primitive.name
+
+    def restore(self) -> list[Any]:
+        """The residuals as rules are given them. Refuses if an input has changed since it was kept."""
+        values = []
+        for (kind, which), kept in zip(self.pullback.keeps, self.residuals, strict=True):
+            if kind == "input":
+                values.append(self._restored(kept, self.pullback.primitive.inputs[which]))
+            elif kind == "out":
+                out = Tensor.wrap(self.out)
+                out._node = self
+                out._requires_grad = True
+                values.append(out)
+            elif kind == "variadic":
+                name = self.pullback.primitive.variadic
+                values.append(tuple(self._restored(x, f"{name}[{k}]") for k, x in enumerate(kept)))
+            else:
+                values.append(kept)
+        return values
+
+    def _restored(self, kept: Any, name: str) -> Tensor | None:
+        if type(kept) is tuple:
+            leaf, version = kept
+            if leaf.version != version:
+                raise RuntimeError(
+                    f"{self.name}: its input {name}, of shape {leaf.shape}, was given a new value after the forward pass, "
+                    "and the backward pass needs the old one; call backward() before you update it"
+                )
+            return leaf
+        if isinstance(kept, Tensor) or kept is None:
+            return kept
+        operand = as_operand(kept)  # a number takes the dtype it had in the kernel: the output's
+        return Tensor.wrap(operand if isinstance(operand, np.ndarray) else np.asarray(operand, self.dtype))
+
+    def free(self) -> None:
+        """Let go of everything that the backward pass needed."""
+        self.edges = self.out = None
+        self.residuals = []
+
+
+from . import autodiff, ops  # noqa: E402  (the operators above name primitives, and primitives make tensors)
