@@ -1,7 +1,16 @@
-"""tensorgrad."""
-from . import tensor
-from .tensor import Tensor
+"""tensorgrad: a small deep-learning framework on NumPy, to see and understand training.
+
+What a program writes in plain Python runs at once and leaves a graph of primitives. That one graph is
+differentiated, drawn, and run again: `tensor.backward()`, `tg.trace()`, `graph.save("step.svg")`.
+"""
+
+from . import ops
 from .autodiff import backward, grad, value_and_grad, vjp
+from .graph import Graph
+from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .state import no_grad, phase, scope
-from .ops import *
+from .tensor import Tensor
+from .trace import graph, trace
+
+__version__ = "0.1.0"

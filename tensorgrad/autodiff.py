@@ -104,6 +104,8 @@ def _differentiate(
     found: dict[Node | Tensor, Tensor] = {}
     handed = {id(_owner(g))}  # arrays that a caller or a leaf holds already: no other leaf is given them
     cotangents = {order[0]: g}
+    if state.recorder is not None:
+        state.recorder.begin_backward(root)
     with setting(builds_graph=create_graph, phase="backward"):
         for node in order:
             g = cotangents.pop(node, None)
@@ -119,7 +121,7 @@ def _differentiate(
                 _accumulate(node.retains(), g, handed)
             if state.recorder is not None:
                 state.recorder.enter_backward(node)
-            _apply_rules(node, g, cotangents, useful)
+            _apply_rules(node, g, cotangents, useful, state.recorder)
             if not keep:
                 node.free()
     if state.recorder is not None:
@@ -136,7 +138,7 @@ def _leading_to(wanted: set[Node | Tensor], order: list[Node | Tensor]) -> set[N
     return useful
 
 
-def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None) -> None:
+def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None, recorder: Any) -> None:
     """Hand the cotangent of a node's output to its rules, and add what they return to the cotangents of its inputs."""
     residuals = node.restore()
     for call, edge in zip(node.pullback.calls, node.edges, strict=True):
@@ -152,6 +154,8 @@ def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: s
             raise
         if gi.dtype != edge.dtype:
             gi = ops.astype(gi, edge.dtype)
+        if recorder is not None:
+            recorder.cotangent(call.index, gi)
         before = cotangents.get(edge)
         cotangents[edge] = gi if before is None else ops.add(before, gi)
 

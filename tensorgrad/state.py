@@ -14,6 +14,7 @@ class Scope(NamedTuple):
     name: str
     kind: str
     parent: Scope | None
+    owner: Any = None
 
     def levels(self) -> list[Scope]:
         """This scope and those around it, outermost first."""
@@ -90,7 +91,7 @@ def phase(name: str) -> Any:
 
 
 @contextmanager
-def scope(name: str, kind: str = "") -> Iterator[None]:
+def scope(name: str, kind: str = "", owner: Any = None) -> Iterator[None]:
     """Inside `with scope("encoder"):` primitives belong to that part of the model, in traces and in pictures.
 
     Scopes nest: their names, joined by dots, are a module path such as `features.conv1`. `kind` says what
@@ -103,7 +104,7 @@ def scope(name: str, kind: str = "") -> Iterator[None]:
     """
     state = current()
     outside = state.scope
-    state.scope = Scope(name, kind, outside)
+    state.scope = Scope(name, kind, outside, owner)
     try:
         yield
     finally:

@@ -1,0 +1,137 @@
+"""The largest and the mean of each window, and their transposes, by one pass over the image for each position of the window.
+
+A pass takes the same position of all windows: a strided view whose runs are as long as the batch at least.
+The image is taken in blocks that stay in cache from pass to pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .layout import batch_innermost, delivered, storage
+from .windows import Axis
+
+BLOCK_BYTES = 1 << 18
+"""About how much memory the results of one block take."""
+
+
+def maximum(x: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(N, C, H, W) -> (N, C, OH, OW), and of each window which position won, counted row by row.
+
+    The padding never wins. Among equals the first wins; among nans, which beat all numbers, the last one does.
+    """
+    image = batch_innermost(x)  # (C, H, W, N)
+    shape = (len(image), vertical.count, horizontal.count, len(x))
+    best = storage(out, shape, x.dtype)
+    winners = np.empty(shape, np.min_scalar_type(vertical.kernel * horizontal.kernel - 1))
+    lowest = -np.inf if x.dtype.kind == "f" else (False if x.dtype.kind == "b" else np.iinfo(x.dtype).min)
+    first = _first_inside(vertical)[:, None] * horizontal.kernel + _first_inside(horizontal)  # (OH, OW)
+    for channels, rows in blocks(shape, x.itemsize):
+        block = image[channels], best[channels, rows], winners[channels, rows]
+        block[1][...] = lowest
+        block[2][...] = first[rows, :, None]
+        _run(*block, vertical, horizontal, rows, careful=False)
+        if block[1].size and np.isnan(np.max(block[1])):
+            _run(*block, vertical, horizontal, rows, careful=True)
+    return delivered(best, out), winners.transpose(3, 0, 1, 2)
+
+
+def _first_inside(axis: Axis) -> np.ndarray:
+    """For each window its first position that lies in the image, not in the padding."""
+    outside = np.maximum(axis.padding - np.arange(axis.count) * axis.stride, 0)
+    return -(-outside // axis.dilation)
+
+
+def _run(image, best, winners, vertical, horizontal, rows, careful):
+    """The running maximum over the positions of the window. Careful, it also says which nan won, where there are any."""
+    if careful:
+        best[...] = np.where(np.isnan(best), -np.inf, best)
+    for k, windows, source in positions(image, vertical, horizontal, rows):
+        challenger, champion, winner = source, best[windows], winners[windows]
+        better = np.greater(challenger, champion)
+        if careful:
+            better |= np.isnan(challenger)
+        np.maximum(winner, better.view(np.uint8) * winner.dtype.type(k), out=winner)
+        np.maximum(champion, challenger, out=champion)
+
+
+def scatter_winners(
+    y: np.ndarray, winners: np.ndarray, shape: tuple[int, ...], vertical: Axis, horizontal: Axis, out: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, C, OH, OW) -> (N, C, H, W): each number at the place where its window's winner was; the transpose of `gather_winners`."""
+    cotangent, won = batch_innermost(y), batch_innermost(winners)
+    image = storage(out, (shape[1], shape[2], shape[3], shape[0]), y.dtype)
+    image[...] = 0
+    for channels, rows in blocks(cotangent.shape, y.itemsize):
+        part, winner = cotangent[channels, rows], won[channels, rows]
+        for k, windows, target in positions(image[channels], vertical, horizontal, rows):
+            target += part[windows] * (winner[windows] == k)
+    return delivered(image, out)
+
+
+def gather_winners(
+    x: np.ndarray, winners: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, C, H, W) -> (N, C, OH, OW): of each window the number at its winner's place."""
+    image, won = batch_innermost(x), batch_innermost(winners)
+    result = storage(out, won.shape, x.dtype)
+    result[...] = 0
+    for channels, rows in blocks(result.shape, x.itemsize):
+        part, winner = result[channels, rows], won[channels, rows]
+        for k, windows, source in positions(image[channels], vertical, horizontal, rows):
+            np.copyto(part[windows], source, where=winner[windows] == k)
+    return delivered(result, out)
+
+
+def window_sums(x: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | None = None) -> np.ndarray:
+    """(N, C, H, W) -> (N, C, OH, OW): the sum over each window, first over its rows and then over its columns."""
+    image = batch_innermost(x)  # (C, H, W, N)
+    channels, _, width, batch = image.shape
+    by_rows = np.zeros((channels, vertical.count, width, batch), x.dtype)
+    for i in range(vertical.kernel):
+        windows, source = vertical.inside(i)
+        by_rows[:, windows] += image[:, source]
+    result = storage(out, (channels, vertical.count, horizontal.count, batch), x.dtype)
+    result[...] = 0
+    for j in range(horizontal.kernel):
+        windows, source = horizontal.inside(j)
+        result[:, :, windows] += by_rows[:, :, source]
+    return delivered(result, out)
+
+
+def spread_sums(y: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | None = None) -> np.ndarray:
+    """(N, C, OH, OW) -> (N, C, H, W): each number added to all of its window; the transpose of `window_sums`."""
+    cotangent = batch_innermost(y)  # (C, OH, OW, N)
+    channels, _, _, batch = cotangent.shape
+    by_rows = np.zeros((channels, vertical.count, horizontal.size, batch), y.dtype)
+    for j in range(horizontal.kernel):
+        windows, target = horizontal.inside(j)
+        by_rows[:, :, target] += cotangent[:, :, windows]
+    image = storage(out, (channels, vertical.size, horizontal.size, batch), y.dtype)
+    image[...] = 0
+    for i in range(vertical.kernel):
+        windows, target = vertical.inside(i)
+        image[:, target] += by_rows[:, windows]
+    return delivered(image, out)
+
+
+def blocks(shape: tuple[int, ...], itemsize: int) -> list[tuple[slice, slice]]:
+    """Results (C, OH, OW, N) cut into blocks of whole channels, or of rows of one channel: independent jobs."""
+    channels, rows, columns, batch = shape
+    row_bytes = max(1, columns * batch * itemsize)
+    if row_bytes * rows <= BLOCK_BYTES:
+        some = max(1, BLOCK_BYTES // max(1, row_bytes * rows))
+        return [(slice(c, min(c + some, channels)), slice(0, rows)) for c in range(0, channels, some)]
+    some = max(1, BLOCK_BYTES // row_bytes)
+    return [(slice(c, c + 1), slice(r, min(r + some, rows))) for c in range(channels) for r in range(0, rows, some)]
+
+
+def positions(image: np.ndarray, vertical: Axis, horizontal: Axis, rows: slice) -> Iterator[tuple[int, tuple, np.ndarray]]:
+    """For each position of the window: its number, the index of those windows in `rows` that have it in the image, and it in them."""
+    for i in range(vertical.kernel):
+        down, from_rows = vertical.inside(i, rows.start, rows.stop)
+        for j in range(horizontal.kernel):
+            across, from_columns = horizontal.inside(j)
+            yield i * horizontal.kernel + j, (slice(None), down, across), image[:, from_rows, from_columns]

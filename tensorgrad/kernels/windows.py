@@ -1,0 +1,67 @@
+"""How windows lie along one axis of an image: how many there are, and which numbers of the image they cover."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Pair = tuple[int, int]
+
+
+class Axis(NamedTuple):
+    """Windows along one axis.
+
+    Window `o` has its position `k` at the place `o * stride + k * dilation - padding` of the image, which may lie
+    outside of it, in the padding.
+    """
+
+    size: int  # of the image
+    kernel: int  # positions in a window
+    stride: int
+    padding: int
+    dilation: int
+    count: int  # of windows
+
+    def inside(self, k: int, first: int = 0, last: int | None = None) -> tuple[slice, slice]:
+        """Those windows from `first` to before `last` whose position `k` lies inside the image, counted from `first`; and where."""
+        last = self.count if last is None else last
+        shift = k * self.dilation - self.padding
+        low = max(first, -(shift // self.stride))  # the first window with o * stride + shift >= 0
+        high = min(last, (self.size - 1 - shift) // self.stride + 1)
+        if high <= low:
+            return slice(0, 0), slice(0, 0)
+        return slice(low - first, high - first), slice(low * self.stride + shift, (high - 1) * self.stride + shift + 1, self.stride)
+
+
+def axes(
+    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool = False
+) -> tuple[Axis, Axis]:
+    """The windows along height and width of an image.
+
+    Raises:
+        ValueError: a window is larger than the padded image.
+    """
+    vertical, horizontal = (
+        Axis(*along, count_windows(*along, ceil_mode)) for along in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    if vertical.count < 1 or horizontal.count < 1:
+        spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+        padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
+        raise ValueError(
+            f"the window, {_by(spans)}, is larger than the padded image, {_by(padded)}; take a larger image, more padding or a smaller kernel"
+        )
+    return vertical, horizontal
+
+
+def count_windows(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool = False) -> int:
+    """How many windows fit. With `ceil_mode` also a last one that reaches beyond the padding, if it begins before the padding's end."""
+    free = size + 2 * padding - dilation * (kernel - 1) - 1
+    if free < 0:
+        return 0
+    if not ceil_mode:
+        return free // stride + 1
+    count = -(-free // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + padding else count
+
+
+def _by(pair: Pair) -> str:
+    return f"{pair[0]} x {pair[1]}"

@@ -1,0 +1,190 @@
+"""Convolution and the matrix of windows: linear maps with their transposes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..kernels import correlate, im2col
+from ..primitive import primitive
+from ..tensor import Tensor
+
+IntOrPair = int | tuple[int, int]
+
+
+def pair(name: str, value: Any, least: int) -> tuple[int, int]:
+    """A setting of height and width, as two integers of at least `least`; one integer stands for both."""
+    numbers = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(numbers) != 2 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers):
+        raise TypeError(f"{name} must be an integer or a pair of integers (height, width), not {value!r}")
+    if min(numbers) < least:
+        raise ValueError(f"{name} must be at least {least}, and is {value!r}")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _named(op: str, error: Exception) -> Exception:
+    return type(error)(f"{op}: {error}")
+
+
+def _settings(op: str, stride: Any, padding: Any, dilation: Any, kernel_size: Any = 1) -> tuple[Any, ...]:
+    try:
+        return pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1), pair("kernel_size", kernel_size, 1)
+    except (TypeError, ValueError) as error:
+        raise _named(op, error) from None
+
+
+# -- convolution ---------------------------------------------------------------------------------------------------
+
+
+@primitive(flops=lambda out_shape, x_shape, w_shape, b_shape=None: 2 * math.prod(out_shape) * math.prod(w_shape[1:]))
+def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
+    """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation through im2col."""
+    where = _geometry(x, w, stride, padding, dilation, groups)
+    if b is not None and np.shape(b) != (len(w),):
+        raise ValueError(f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}")
+    dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
+    return _computed(correlate.correlate, dtype, (x, w, b), where, out=out)
+
+
+conv2d_.vjp(
+    x=lambda g, w, x_shape, **attrs: conv2d_input_grad(g, w, shape=x_shape, **attrs),
+    w=lambda g, x, w_shape, **attrs: conv2d_weight_grad(g, x, shape=w_shape, **attrs),
+    b=lambda g: g.sum((0, 2, 3)),
+)
+
+
+@primitive(flops=lambda out_shape, y_shape, w_shape: 2 * math.prod(y_shape) * math.prod(w_shape[1:]))
+def conv2d_input_grad(y, w, *, shape, stride, padding, dilation, groups, out=None):
+    """(N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W): the transpose of conv2d in its images."""
+    where = correlate.geometry(shape[2:], w.shape[2:], stride, padding, dilation, groups)
+    return _computed(correlate.correlate_input_grad, np.result_type(y, w), (y, w), shape, where, out=out)
+
+
+conv2d_input_grad.vjp(
+    y=lambda g, w, shape, **attrs: conv2d_(g, w, **attrs),
+    w=lambda g, y, w_shape, shape, **attrs: conv2d_weight_grad(y, g, shape=w_shape, **attrs),
+)
+
+
+@primitive(flops=lambda out_shape, y_shape, x_shape: 2 * math.prod(y_shape) * math.prod(out_shape[1:]))
+def conv2d_weight_grad(y, x, *, shape, stride, padding, dilation, groups):
+    """(N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW): the transpose of conv2d in its weights."""
+    where = correlate.geometry(x.shape[2:], shape[2:], stride, padding, dilation, groups)
+    return _computed(correlate.correlate_weight_grad, np.result_type(y, x), (y, x), shape, where)
+
+
+conv2d_weight_grad.vjp(
+    y=lambda g, x, shape, **attrs: conv2d_(x, g, **attrs),
+    x=lambda g, y, x_shape, shape, **attrs: conv2d_input_grad(y, g, shape=x_shape, **attrs),
+)
+
+
+def _computed(kernel, dtype, arrays, *settings, **buffers):
+    """Run a kernel on arrays of one dtype. BLAS knows no float16: such products are computed in float32 and rounded."""
+    working = np.dtype(np.float32) if dtype == np.float16 else dtype
+    arrays = [a if a is None else np.asarray(a, working) for a in arrays]
+    if working == dtype:
+        return kernel(*arrays, *settings, **buffers)
+    result = kernel(*arrays, *settings).astype(dtype)
+    if buffers.get("out") is None:
+        return result
+    np.copyto(buffers["out"], result)
+    return buffers["out"]
+
+
+def _geometry(x, w, stride, padding, dilation, groups):
+    if np.ndim(x) != 4 or np.ndim(w) != 4:
+        raise ValueError(
+            "the images x must have shape (N, C, H, W) and the weights w (F, C/groups, KH, KW), but these have "
+            f"{np.ndim(x)} and {np.ndim(w)} axes; add an axis to a single image with tg.unsqueeze(x, 0)"
+        )
+    if w.dtype.kind != "f":
+        raise TypeError(f"the weights must be floats, and these are {w.dtype}; convert them, e.g. with w.astype(np.float32)")
+    channels, filters = x.shape[1], len(w)
+    if channels % groups or filters % groups:
+        raise ValueError(f"groups={groups} must divide both the {channels} channels and the {filters} filters")
+    if w.shape[1] * groups != channels:
+        raise ValueError(
+            f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, but the images have "
+            f"{channels}; give weights of shape (F, {channels // groups}, KH, KW)"
+        )
+    if 0 in w.shape[2:]:
+        raise ValueError("the kernel has no positions; KH and KW must be at least 1")
+    return correlate.geometry(x.shape[2:], w.shape[2:], stride, padding, dilation, groups)
+
+
+def conv2d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slide filters over images: the cross-correlation that deep learning calls convolution.
+
+    Args:
+        x: images (N, C, H, W).
+        w: filters (F, C/groups, KH, KW).
+        b: a bias for each filter (F,), or None.
+        stride: steps between windows, for height and width or one for both.
+        padding: rows and columns of zeros added on each side.
+        dilation: steps between the numbers that a window covers.
+        groups: in how many groups channels and filters are split; each group of filters sees its channels alone.
+
+    Returns:
+        (N, F, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, stored with the batch innermost.
+
+    Raises:
+        ValueError: shapes or settings that do not fit, or a kernel larger than the padded images.
+        TypeError: weights that are no floats.
+
+    >>> import numpy as np
+    >>> import tensorgrad as tg
+    >>> image = np.arange(16.0, dtype=np.float32).reshape(1, 1, 4, 4)
+    >>> tg.conv2d(image, np.ones((1, 1, 3, 3), np.float32))
+    Tensor([[[[45., 54.],
+              [81., 90.]]]], dtype=float32)
+    """
+    stride, padding, dilation, _ = _settings("conv2d", stride, padding, dilation)
+    if not isinstance(groups, int | np.integer) or groups < 1:
+        raise ValueError(f"conv2d: groups must be an integer of at least 1, and is {groups!r}")
+    return conv2d_(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=int(groups))
+
+
+# -- the matrix of windows ---------------------------------------------------------------------------------------------
+
+
+@primitive(flops=lambda out_shape, x_shape: 0)
+def im2col_(x, *, kernel_size, stride, padding, dilation):
+    """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
+    if np.ndim(x) != 4:
+        raise ValueError(f"the images must have shape (N, C, H, W), but these have {np.ndim(x)} axes; reshape them")
+    return im2col.im2col(x, kernel_size, stride, padding, dilation)
+
+
+im2col_.vjp(x=lambda g, x_shape, **attrs: col2im_(g, output_size=x_shape[2:], **attrs))
+
+
+@primitive
+def col2im_(cols, *, output_size, kernel_size, stride, padding, dilation):
+    """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
+    vertical, horizontal = im2col.axes(output_size, kernel_size, stride, padding, dilation)
+    windows = vertical.count * horizontal.count
+    if np.ndim(cols) != 3 or cols.shape[1] % math.prod(kernel_size) or cols.shape[2] != windows:
+        raise ValueError(
+            f"the columns must have shape (N, C * {math.prod(kernel_size)}, {windows}) for a kernel of {kernel_size} on images of "
+            f"{output_size}, not {np.shape(cols)}; give the settings that im2col was given"
+        )
+    return im2col.col2im(cols, output_size, kernel_size, stride, padding, dilation)
+
+
+col2im_.vjp(cols=lambda g, output_size, **attrs: im2col_(g, **attrs))
+
+
+def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1):
+    pass
