@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .im2col import Tile, gather, scatter_add, tiles
+from .columns import Tile, gather, scatter_add, tiles
 from .layout import batch_innermost, delivered, storage
 from .windows import Axis, Pair, axes
 
@@ -49,9 +49,7 @@ def _room(jobs: list[Tile], bytes_per_window: int, dtype: np.dtype) -> np.ndarra
     return np.empty(largest * bytes_per_window // dtype.itemsize, dtype)
 
 
-def correlate(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, where: Geometry, out: np.ndarray | None = None
-) -> np.ndarray:
+def correlate(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, where: Geometry, out: np.ndarray | None = None) -> np.ndarray:
     """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW)"""
     image = batch_innermost(x)  # (C, H, W, N)
     filters, channels, batch = len(w), len(image), len(x)
@@ -70,10 +68,10 @@ def correlate(
     return delivered(result, out)
 
 
-def correlate_input_grad(
+def input_grad(
     y: np.ndarray, w: np.ndarray, shape: tuple[int, ...], where: Geometry, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The transpose of `correlate` in its image: (N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W)"""
+    """The transpose of `correlate` in its images: (N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W)"""
     cotangent = batch_innermost(y)  # (F, OH, OW, N)
     batch, channels = shape[:2]
     image = storage(out, (channels, *shape[2:], batch), y.dtype)
@@ -90,7 +88,7 @@ def correlate_input_grad(
     return delivered(image, out)
 
 
-def correlate_weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], where: Geometry) -> np.ndarray:
+def weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], where: Geometry) -> np.ndarray:
     """The transpose of `correlate` in its weights: (N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW)"""
     cotangent, image = batch_innermost(y), batch_innermost(x)
     channels, batch = len(image), len(x)

@@ -135,3 +135,18 @@ def positions(image: np.ndarray, vertical: Axis, horizontal: Axis, rows: slice) 
         for j in range(horizontal.kernel):
             across, from_columns = horizontal.inside(j)
             yield i * horizontal.kernel + j, (slice(None), down, across), image[:, from_rows, from_columns]
+
+
+def shares(vertical: Axis, horizontal: Axis, include_padding: bool, dtype: np.dtype) -> np.ndarray:
+    """One over the count of numbers in each window, (OH, OW). What lies beyond the padding never counts."""
+    counts = _covered(vertical, include_padding)[:, None] * _covered(horizontal, include_padding)
+    return (1 / counts).astype(dtype)
+
+
+def _covered(axis: Axis, include_padding: bool) -> np.ndarray:
+    """How many places of the image, and of its padding, each window covers along an axis."""
+    begin = np.arange(axis.count) * axis.stride - axis.padding
+    end = np.minimum(begin + axis.kernel, axis.size + axis.padding)
+    if not include_padding:
+        begin, end = np.maximum(begin, 0), np.minimum(end, axis.size)
+    return end - begin

@@ -29,12 +29,12 @@ class Axis(NamedTuple):
         high = min(last, (self.size - 1 - shift) // self.stride + 1)
         if high <= low:
             return slice(0, 0), slice(0, 0)
-        return slice(low - first, high - first), slice(low * self.stride + shift, (high - 1) * self.stride + shift + 1, self.stride)
+        return slice(low - first, high - first), slice(
+            low * self.stride + shift, (high - 1) * self.stride + shift + 1, self.stride
+        )
 
 
-def axes(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool = False
-) -> tuple[Axis, Axis]:
+def axes(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool = False) -> tuple[Axis, Axis]:
     """The windows along height and width of an image.
 
     Raises:
@@ -54,9 +54,7 @@ def axes(
 
 def count_windows(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool = False) -> int:
     """How many windows fit. With `ceil_mode` also a last one that reaches beyond the padding, if it begins before the padding's end."""
-    free = size + 2 * padding - dilation * (kernel - 1) - 1
-    if free < 0:
-        return 0
+    free = size + 2 * padding - dilation * (kernel - 1) - 1  # places that the first window leaves
     if not ceil_mode:
         return free // stride + 1
     count = -(-free // stride) + 1

@@ -2,3 +2,5 @@
 
 from .arithmetic import add, divide, multiply, negative, positive, subtract
 from .assign import assign
+from .convolution import col2im, conv2d, im2col
+from .pooling import avg_pool2d, max_pool2d

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from ..kernels import correlate, im2col
+from ..kernels import columns, correlate
+from ..kernels.windows import axes
 from ..primitive import primitive
 from ..tensor import Tensor
-
-IntOrPair = int | tuple[int, int]
-
-
-def pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """A setting of height and width, as two integers of at least `least`; one integer stands for both."""
-    numbers = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(numbers) != 2 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers):
-        raise TypeError(f"{name} must be an integer or a pair of integers (height, width), not {value!r}")
-    if min(numbers) < least:
-        raise ValueError(f"{name} must be at least {least}, and is {value!r}")
-    return int(numbers[0]), int(numbers[1])
-
-
-def _named(op: str, error: Exception) -> Exception:
-    return type(error)(f"{op}: {error}")
-
-
-def _settings(op: str, stride: Any, padding: Any, dilation: Any, kernel_size: Any = 1) -> tuple[Any, ...]:
-    try:
-        return pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1), pair("kernel_size", kernel_size, 1)
-    except (TypeError, ValueError) as error:
-        raise _named(op, error) from None
-
+from .settings import IntOrPair, pairs
 
 # -- convolution ---------------------------------------------------------------------------------------------------
 
@@ -43,7 +20,9 @@ def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
     """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation through im2col."""
     where = _geometry(x, w, stride, padding, dilation, groups)
     if b is not None and np.shape(b) != (len(w),):
-        raise ValueError(f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}")
+        raise ValueError(
+            f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}"
+        )
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
     return _computed(correlate.correlate, dtype, (x, w, b), where, out=out)
 
@@ -59,7 +38,7 @@ conv2d_.vjp(
 def conv2d_input_grad(y, w, *, shape, stride, padding, dilation, groups, out=None):
     """(N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W): the transpose of conv2d in its images."""
     where = correlate.geometry(shape[2:], w.shape[2:], stride, padding, dilation, groups)
-    return _computed(correlate.correlate_input_grad, np.result_type(y, w), (y, w), shape, where, out=out)
+    return _computed(correlate.input_grad, np.result_type(y, w), (y, w), shape, where, out=out)
 
 
 conv2d_input_grad.vjp(
@@ -72,7 +51,7 @@ conv2d_input_grad.vjp(
 def conv2d_weight_grad(y, x, *, shape, stride, padding, dilation, groups):
     """(N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW): the transpose of conv2d in its weights."""
     where = correlate.geometry(x.shape[2:], shape[2:], stride, padding, dilation, groups)
-    return _computed(correlate.correlate_weight_grad, np.result_type(y, x), (y, x), shape, where)
+    return _computed(correlate.weight_grad, np.result_type(y, x), (y, x), shape, where)
 
 
 conv2d_weight_grad.vjp(
@@ -150,10 +129,9 @@ def conv2d(
     Tensor([[[[45., 54.],
               [81., 90.]]]], dtype=float32)
     """
-    stride, padding, dilation, _ = _settings("conv2d", stride, padding, dilation)
     if not isinstance(groups, int | np.integer) or groups < 1:
         raise ValueError(f"conv2d: groups must be an integer of at least 1, and is {groups!r}")
-    return conv2d_(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=int(groups))
+    return conv2d_(x, w, b, **pairs("conv2d", stride=stride, padding=padding, dilation=dilation), groups=int(groups))
 
 
 # -- the matrix of windows ---------------------------------------------------------------------------------------------
@@ -164,7 +142,7 @@ def im2col_(x, *, kernel_size, stride, padding, dilation):
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
     if np.ndim(x) != 4:
         raise ValueError(f"the images must have shape (N, C, H, W), but these have {np.ndim(x)} axes; reshape them")
-    return im2col.im2col(x, kernel_size, stride, padding, dilation)
+    return columns.image_to_columns(x, kernel_size, stride, padding, dilation)
 
 
 im2col_.vjp(x=lambda g, x_shape, **attrs: col2im_(g, output_size=x_shape[2:], **attrs))
@@ -173,18 +151,76 @@ im2col_.vjp(x=lambda g, x_shape, **attrs: col2im_(g, output_size=x_shape[2:], **
 @primitive
 def col2im_(cols, *, output_size, kernel_size, stride, padding, dilation):
     """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
-    vertical, horizontal = im2col.axes(output_size, kernel_size, stride, padding, dilation)
+    vertical, horizontal = axes(output_size, kernel_size, stride, padding, dilation)
     windows = vertical.count * horizontal.count
     if np.ndim(cols) != 3 or cols.shape[1] % math.prod(kernel_size) or cols.shape[2] != windows:
         raise ValueError(
             f"the columns must have shape (N, C * {math.prod(kernel_size)}, {windows}) for a kernel of {kernel_size} on images of "
             f"{output_size}, not {np.shape(cols)}; give the settings that im2col was given"
         )
-    return im2col.col2im(cols, output_size, kernel_size, stride, padding, dilation)
+    return columns.columns_to_image(cols, output_size, kernel_size, stride, padding, dilation)
 
 
 col2im_.vjp(cols=lambda g, output_size, **attrs: im2col_(g, **attrs))
 
 
-def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1):
-    pass
+def im2col(
+    x: Tensor, kernel_size: IntOrPair, *, stride: IntOrPair = 1, padding: IntOrPair = 0, dilation: IntOrPair = 1
+) -> Tensor:
+    """The windows of images as the columns of a matrix, so that a convolution becomes a matrix product.
+
+    Args:
+        x: images (N, C, H, W).
+        kernel_size: height and width of the window, KH and KW.
+        stride, padding, dilation: as in `conv2d`.
+
+    Returns:
+        (N, C * KH * KW, OH * OW): a column for each window, row by row; in it channel by channel what the window covers.
+
+    Raises:
+        ValueError: settings that do not fit, or a window larger than the padded images.
+
+    >>> import numpy as np
+    >>> import tensorgrad as tg
+    >>> tg.im2col(np.arange(9).reshape(1, 1, 3, 3), 2)
+    Tensor([[[0, 1, 3, 4],
+             [1, 2, 4, 5],
+             [3, 4, 6, 7],
+             [4, 5, 7, 8]]], dtype=int64)
+    """
+    return im2col_(x, **pairs("im2col", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation))
+
+
+def col2im(
+    cols: Tensor,
+    output_size: IntOrPair,
+    kernel_size: IntOrPair,
+    *,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+) -> Tensor:
+    """Put the columns of `im2col` back into images, adding up where windows overlap: the transpose of `im2col`, not its inverse.
+
+    Args:
+        cols: (N, C * KH * KW, OH * OW).
+        output_size: height and width of the images.
+        kernel_size, stride, padding, dilation: what `im2col` was given.
+
+    Returns:
+        (N, C, H, W)
+
+    Raises:
+        ValueError: columns of another shape than `im2col` makes of such images.
+
+    >>> import numpy as np
+    >>> import tensorgrad as tg
+    >>> tg.col2im(np.ones((1, 4, 4)), 3, 2)  # in how many windows each place lies
+    Tensor([[[[1., 2., 1.],
+              [2., 4., 2.],
+              [1., 2., 1.]]]], dtype=float64)
+    """
+    settings = pairs(
+        "col2im", output_size=output_size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
+    return col2im_(cols, **settings)

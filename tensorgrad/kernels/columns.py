@@ -77,7 +77,7 @@ def scatter_add(columns: np.ndarray, vertical: Axis, horizontal: Axis, tile: Til
             image[:, to_rows, to_places] += columns[:, i, j, rows, places]
 
 
-def im2col(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+def image_to_columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
     image = batch_innermost(x)  # (C, H, W, N)
     vertical, horizontal = axes(image.shape[1:3], kernel, stride, padding, dilation)
@@ -87,7 +87,7 @@ def im2col(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: P
     return columns.reshape(channels * kernel[0] * kernel[1], vertical.count * horizontal.count, batch).transpose(2, 0, 1)
 
 
-def col2im(cols: np.ndarray, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+def columns_to_image(cols: np.ndarray, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
     """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
     vertical, horizontal = axes(size, kernel, stride, padding, dilation)
     batch = len(cols)
