@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,15 +18,16 @@ from . import ops
 from .state import current, setting
 from .tensor import Node, Tensor
 
+if TYPE_CHECKING:
+    from .primitive import Call
+
 
 def topological_order(root: Node | Tensor) -> list[Node | Tensor]:
     """The nodes and leaves behind `root`, each after all its consumers; iterative, so any depth will do."""
-    consumers = {root: 0}
-    stack = [root]
+    consumers: dict[Node | Tensor, int] = {root: 0}
+    stack = [root] if isinstance(root, Node) else []
     while stack:
         node = stack.pop()
-        if isinstance(node, Tensor):
-            continue
         if node.edges is None:
             raise RuntimeError(
                 f"the graph behind {node.name} was freed by an earlier backward pass; "
@@ -37,15 +38,16 @@ def topological_order(root: Node | Tensor) -> list[Node | Tensor]:
                 consumers[edge] += 1
             else:
                 consumers[edge] = 1
-                stack.append(edge)
+                if type(edge) is Node:
+                    stack.append(edge)
     order, ready = [], [root]
     while ready:
         node = ready.pop()
         order.append(node)
-        if not isinstance(node, Tensor):
+        if type(node) is Node:
             for edge in node.edges:
-                consumers[edge] -= 1
-                if not consumers[edge]:
+                left = consumers[edge] = consumers[edge] - 1
+                if not left:
                     ready.append(edge)
     return order
 
@@ -113,7 +115,7 @@ def _differentiate(
                 continue  # nothing useful came here
             if wanted is not None and node in wanted:
                 found[node] = g
-            if isinstance(node, Tensor):
+            if type(node) is not Node:
                 if wanted is None:
                     _accumulate(node, g, handed)
                 continue
@@ -144,30 +146,35 @@ def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: s
     for call, edge in zip(node.pullback.calls, node.edges, strict=True):
         if useful is not None and edge not in useful:
             continue
-        arguments = [residuals[k] for k in call.residuals]
+        index, function, where, plain, *_ = call
         try:
-            gi = call.rule.function(g, *arguments) if call.plain else _call_by_name(node, call, g, arguments)
-            if gi.shape != edge.shape:
+            if not plain:
+                gi = _call_by_name(node, call, g, residuals)
+            elif len(where) == 1:
+                gi = function(g, residuals[where[0]])
+            else:
+                gi = function(g, *[residuals[k] for k in where])
+            if gi._data.shape != edge.shape:
                 gi = unbroadcast(gi, edge.shape)
         except Exception as error:
-            error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {_input_name(node, call.index)}.")
+            error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {_input_name(node, index)}.")
             raise
-        if gi.dtype != edge.dtype:
+        if gi._data.dtype != edge.dtype:
             gi = ops.astype(gi, edge.dtype)
         if recorder is not None:
-            recorder.cotangent(call.index, gi)
+            recorder.cotangent(index, gi)
         before = cotangents.get(edge)
         cotangents[edge] = gi if before is None else ops.add(before, gi)
 
 
-def _call_by_name(node: Node, call: Any, g: Tensor, arguments: list[Any]) -> Tensor:
-    names = [name for name in call.rule.names if name != "position"]
-    given = dict(zip(names, arguments, strict=True))
+def _call_by_name(node: Node, call: Call, g: Tensor, residuals: list[Any]) -> Tensor:
+    """Run a rule that asks for all attributes, or for the position of its input."""
+    given = {name: residuals[k] for name, k in zip(call.names, call.residuals, strict=True)}
     if call.position is not None:
         given["position"] = call.position
-    if call.rule.takes_rest:
-        given |= {name: value for name, value in node.attributes.items() if name not in call.rule.names}
-    return call.rule.function(g, **given)
+    if call.takes_rest:
+        given |= {name: value for name, value in node.attributes.items() if name not in call.names}
+    return call.function(g, **given)
 
 
 def _input_name(node: Node, index: int) -> str:

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .state import current
+from .state import per_thread
 from .tensor import Node, Tensor, as_operand
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -52,13 +52,15 @@ class Rule(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A rule that will run: for which input, with which of the kept residuals, and in which of these forms."""
+    """A rule that will run, and how."""
 
-    index: int
-    rule: Rule
-    residuals: tuple[int, ...]
-    position: int | None  # among the inputs behind the *
-    plain: bool  # whether the residuals, in order, are all that the rule takes behind g
+    index: int  # of the input it is for
+    function: Callable[..., Tensor]
+    residuals: tuple[int, ...]  # which of those kept it is given behind g, in order
+    plain: bool  # whether that is all it is given
+    names: tuple[str, ...]  # of these residuals
+    position: int | None  # among the inputs behind the *, where the rule asks for it
+    takes_rest: bool  # of the attributes
 
 
 class Pullback(NamedTuple):
@@ -191,13 +193,12 @@ class Primitive:
             rule = self.rules.get(self.inputs[index] if index < len(self.inputs) else self.variadic)
             if rule is None or not needs >> index & 1:
                 continue
-            where = []
-            for asked in rule.names:
-                if asked != "position":
-                    source = self._residual_source(asked) or ("attribute", asked)
-                    where.append(keeps.setdefault(source, len(keeps)))
+            names = tuple(asked for asked in rule.names if asked != "position")
+            sources = [self._residual_source(asked) or ("attribute", asked) for asked in names]
+            where = tuple(keeps.setdefault(source, len(keeps)) for source in sources)
             position = index - len(self.inputs) if "position" in rule.names else None
-            calls.append(Call(index, rule, tuple(where), position, plain=position is None and not rule.takes_rest))
+            plain = position is None and not rule.takes_rest
+            calls.append(Call(index, rule.function, where, plain, names, position, rule.takes_rest))
         return Pullback(self, tuple(keeps), tuple(calls), tuple(c.index for c in calls)) if calls else None
 
     # -- application ---------------------------------------------------------------------------------------------
@@ -212,6 +213,7 @@ class Primitive:
         return out, *(Tensor.wrap(np.asarray(extra)) for extra in extras)
 
     def _apply(self, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> tuple[Tensor, Sequence[np.ndarray]]:
+        # Each small operation costs microseconds here, so this is one function and looks things up once.
         arrays, needs, bit = [], 0, 1
         for x in inputs:
             if isinstance(x, Tensor):
@@ -223,10 +225,10 @@ class Primitive:
             bit <<= 1
         if inputs and type(arrays[0]) is not np.ndarray and not any(isinstance(a, np.ndarray) for a in arrays):
             return self._apply(tuple(Tensor(x) for x in inputs), attributes)  # numbers alone: float32 is the default here too
-        if len(attributes) != len(self.attributes):
+        if self.attributes and len(attributes) != len(self.attributes):
             attributes = self._defaults | attributes
 
-        state = current()
+        state = per_thread.state
         recorder = state.recorder
         try:
             result = self.kernel(*arrays, **attributes) if recorder is None else recorder.run(self, inputs, arrays, attributes)
@@ -240,9 +242,10 @@ class Primitive:
 
         out = Tensor.wrap(result)
         if needs and state.builds_graph:
-            if needs not in self._pullbacks:
-                self._pullbacks[needs] = self._pullback(needs)
-            pullback = self._pullbacks[needs]
+            try:
+                pullback = self._pullbacks[needs]
+            except KeyError:
+                pullback = self._pullbacks[needs] = self._pullback(needs)
             if pullback is not None:
                 out._node = Node(pullback, inputs, attributes, result, extras, state.scope)
                 out._requires_grad = True

@@ -47,12 +47,12 @@ class _PerThread(threading.local):
         self.state = State()
 
 
-_per_thread = _PerThread()
+per_thread = _PerThread()
 
 
 def current() -> State:
     """The state of the thread that asks."""
-    return _per_thread.state
+    return per_thread.state
 
 
 @contextmanager

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .primitive import Pullback
     from .state import Scope
 
+_new = object.__new__
 Number = bool | int | float
 Axes = int | tuple[int, ...] | None
 
@@ -83,7 +84,7 @@ class Tensor:
     @staticmethod
     def wrap(array: np.ndarray) -> Tensor:
         """A tensor around an array that is known to be good: the engine's short way past the checks."""
-        tensor = Tensor.__new__(Tensor)
+        tensor = _new(Tensor)
         tensor._data = array
         tensor._grad = tensor._node = tensor.name = None
         tensor._requires_grad = False
@@ -381,6 +382,17 @@ def _untracked(x: Any) -> Untracked | None:
     return Untracked((), None, None, operand)
 
 
+class KeptLeaf(NamedTuple):
+    """A residual that is a leaf, and the version it had."""
+
+    leaf: Tensor
+    version: int
+
+
+OUT = object()
+"""Stands among residuals for the output, which the node keeps as an array: a tensor there would be a cycle."""
+
+
 class Node:
     """One application of a primitive: where its cotangents go, and the residuals that its rules will need.
 
@@ -426,13 +438,22 @@ class Node:
         self.residuals: list[Any] = []
         for kind, which in pullback.keeps:
             if kind == "input":
-                x = inputs[which]  # a leaf goes with its version, to notice later whether it still holds the value
-                self.residuals.append((x, x.version) if isinstance(x, Tensor) and x._node is None else x)
+                x = inputs[which]
+                self.residuals.append(x if type(x) is Tensor and x._node is not None else self._kept(x))
             elif kind == "out":
                 self.out = out
-                self.residuals.append(None)  # made anew in restore(): a tensor here would be a cycle
+                self.residuals.append(OUT)
             else:
                 self.residuals.append(self._residual(kind, which, inputs, extras))
+
+    def _kept(self, x: Any) -> Any:
+        """An input as a residual. A leaf goes with its version, to notice later whether it still holds the value."""
+        if isinstance(x, Tensor):
+            return x if x._node is not None else KeptLeaf(x, x.version)
+        operand = as_operand(x)
+        if operand is None or isinstance(operand, np.ndarray):
+            return operand if operand is None else Tensor.wrap(operand)
+        return Tensor.wrap(np.asarray(operand, self.dtype))  # a number takes the dtype it had in the kernel: the output's
 
     def _residual(self, kind: str, which: Any, inputs: tuple[Any, ...], extras: Sequence[np.ndarray]) -> Any:
         if kind == "shape":
@@ -442,7 +463,7 @@ class Node:
         if kind == "extra":
             return Tensor.wrap(np.asarray(extras[which]))
         if kind == "variadic":
-            return tuple((x, x.version) if isinstance(x, Tensor) and x._node is None else x for x in inputs[which:])
+            return [self._kept(x) for x in inputs[which:]]
         return tuple(np.shape(x) for x in inputs[which:])  # the shapes of a variadic input
 
     @property
@@ -452,34 +473,34 @@ class Node:
     def restore(self) -> list[Any]:
         """The residuals as rules are given them. Refuses if an input has changed since it was kept."""
         values = []
-        for (kind, which), kept in zip(self.pullback.keeps, self.residuals, strict=True):
-            if kind == "input":
-                values.append(self._restored(kept, self.pullback.primitive.inputs[which]))
-            elif kind == "out":
-                out = Tensor.wrap(self.out)
-                out._node = self
-                out._requires_grad = True
-                values.append(out)
-            elif kind == "variadic":
-                name = self.pullback.primitive.variadic
-                values.append(tuple(self._restored(x, f"{name}[{k}]") for k, x in enumerate(kept)))
+        for kept in self.residuals:
+            if type(kept) is KeptLeaf:
+                values.append(self._unchanged(kept))
+            elif kept is OUT:
+                values.append(self._made_anew())
+            elif type(kept) is list:
+                values.append(tuple(self._unchanged(x) if type(x) is KeptLeaf else x for x in kept))
             else:
                 values.append(kept)
         return values
 
-    def _restored(self, kept: Any, name: str) -> Tensor | None:
-        if type(kept) is tuple:
-            leaf, version = kept
-            if leaf.version != version:
-                raise RuntimeError(
-                    f"{self.name}: its input {name}, of shape {leaf.shape}, was given a new value after the forward pass, "
-                    "and the backward pass needs the old one; call backward() before you update it"
-                )
-            return leaf
-        if isinstance(kept, Tensor) or kept is None:
-            return kept
-        operand = as_operand(kept)  # a number takes the dtype it had in the kernel: the output's
-        return Tensor.wrap(operand if isinstance(operand, np.ndarray) else np.asarray(operand, self.dtype))
+    def _unchanged(self, kept: KeptLeaf) -> Tensor:
+        leaf, version = kept
+        if leaf.version != version:
+            names = [c.names[k] for c in self.pullback.calls for k, r in enumerate(c.residuals) if self.residuals[r] is kept]
+            raise RuntimeError(
+                f"{self.name}: its input {', '.join(dict.fromkeys(names)) or self.pullback.primitive.variadic}, of shape {leaf.shape}, "
+                "was given a new value after the forward pass, and the backward pass needs the old one; "
+                "call backward() before you update it"
+            )
+        return leaf
+
+    def _made_anew(self) -> Tensor:
+        """The output as a tensor of this node."""
+        out = Tensor.wrap(self.out)
+        out._node = self
+        out._requires_grad = True
+        return out
 
     def free(self) -> None:
         """Let go of everything that the backward pass needed."""

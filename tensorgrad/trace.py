@@ -249,7 +249,7 @@ class Recorder:
     def _saved(self, node: Node, entry: GraphNode) -> list[Saved]:
         found = []
         for name, inputs_or_outputs in kept_values(node, entry):
-            asking = tuple(entry.argument_names[c.index] for c in node.pullback.calls if name in c.rule.names)
+            asking = tuple(entry.argument_names[c.index] for c in node.pullback.calls if name in c.names)
             for value in inputs_or_outputs:
                 if value is not None and self.graph.values[value].dtype != "number":
                     found.append(Saved(name, value, asking))
