@@ -4,13 +4,17 @@ What a program writes in plain Python runs at once and leaves a graph of primiti
 differentiated, drawn, and run again: `tensor.backward()`, `tg.trace()`, `graph.save("step.svg")`.
 """
 
+# isort: off
+from .tensor import Tensor  # first, since it and the primitives make each other
+# isort: on
+
 from . import ops
 from .autodiff import backward, grad, value_and_grad, vjp
+from .collect import graph
 from .graph import Graph
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .state import no_grad, phase, scope
-from .tensor import Tensor
-from .trace import graph, trace
+from .trace import trace
 
 __version__ = "0.1.0"

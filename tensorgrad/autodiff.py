@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import ops
+from .node import Node
 from .state import current, setting
-from .tensor import Node, Tensor
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .primitive import Call
@@ -86,7 +87,8 @@ def _cotangent(root: Tensor, gradient: ArrayLike | Tensor | None) -> Tensor:
     if gradient is None:
         if root.size != 1:
             raise ValueError(
-                f"backward of a tensor of shape {root.shape} needs a gradient of that shape; pass one, or reduce the tensor to a single value, e.g. with sum()"
+                f"backward of a tensor of shape {root.shape} needs a gradient of that shape; "
+                "pass one, or reduce the tensor to a single value, e.g. with sum()"
             )
         return Tensor.wrap(np.ones(root.shape, root.dtype))
     g = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
@@ -106,8 +108,9 @@ def _differentiate(
     found: dict[Node | Tensor, Tensor] = {}
     handed = {id(_owner(g))}  # arrays that a caller or a leaf holds already: no other leaf is given them
     cotangents = {order[0]: g}
-    if state.recorder is not None:
-        state.recorder.begin_backward(root)
+    recorder = state.recorder
+    if recorder is not None:
+        recorder.begin_backward(root)
     with setting(builds_graph=create_graph, phase="backward"):
         for node in order:
             g = cotangents.pop(node, None)
@@ -121,13 +124,15 @@ def _differentiate(
                 continue
             if node.retains is not None and wanted is None and node.retains() is not None:
                 _accumulate(node.retains(), g, handed)
-            if state.recorder is not None:
-                state.recorder.enter_backward(node)
-            _apply_rules(node, g, cotangents, useful, state.recorder)
+            if recorder is not None:
+                recorder.enter_backward(node)
+            try:
+                _apply_rules(node, g, cotangents, useful, recorder)
+            finally:
+                if recorder is not None:
+                    recorder.enter_backward(None)
             if not keep:
                 node.free()
-    if state.recorder is not None:
-        state.recorder.enter_backward(None)
     return [] if targets is None else [found.get(t._node or t) for t in targets]
 
 
@@ -146,23 +151,24 @@ def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: s
     for call, edge in zip(node.pullback.calls, node.edges, strict=True):
         if useful is not None and edge not in useful:
             continue
-        index, function, where, plain, *_ = call
+        where = call.residuals
         try:
-            if not plain:
+            if not call.plain:
                 gi = _call_by_name(node, call, g, residuals)
             elif len(where) == 1:
-                gi = function(g, residuals[where[0]])
+                gi = call.function(g, residuals[where[0]])
             else:
-                gi = function(g, *[residuals[k] for k in where])
+                gi = call.function(g, *[residuals[k] for k in where]) if where else call.function(g)
             if gi._data.shape != edge.shape:
                 gi = unbroadcast(gi, edge.shape)
         except Exception as error:
-            error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {_input_name(node, index)}.")
+            name = node.pullback.primitive.argument_names(call.index + 1)[call.index]
+            error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {name}.")
             raise
         if gi._data.dtype != edge.dtype:
             gi = ops.astype(gi, edge.dtype)
         if recorder is not None:
-            recorder.cotangent(index, gi)
+            recorder.cotangent(call.index, gi)
         before = cotangents.get(edge)
         cotangents[edge] = gi if before is None else ops.add(before, gi)
 
@@ -175,11 +181,6 @@ def _call_by_name(node: Node, call: Call, g: Tensor, residuals: list[Any]) -> Te
     if call.takes_rest:
         given |= {name: value for name, value in node.attributes.items() if name not in call.names}
     return call.function(g, **given)
-
-
-def _input_name(node: Node, index: int) -> str:
-    primitive = node.pullback.primitive
-    return primitive.inputs[index] if index < len(primitive.inputs) else f"{primitive.variadic}[{index - len(primitive.inputs)}]"
 
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -237,7 +238,9 @@ def vjp(f: Callable[..., Tensor], *inputs: ArrayLike | Tensor) -> tuple[Tensor, 
         g = _cotangent(out, gradient)
         create_graph = again or g.requires_grad
         found = _differentiate(out, g, variables, keep=True, create_graph=create_graph)
-        return tuple(Tensor.wrap(np.zeros(v.shape, v.dtype)) if gi is None else gi for gi, v in zip(found, variables, strict=True))
+        return tuple(
+            Tensor.wrap(np.zeros(v.shape, v.dtype)) if gi is None else gi for gi, v in zip(found, variables, strict=True)
+        )
 
     return out, pullback
 

@@ -57,7 +57,7 @@ class Value:
 
 @dataclass(slots=True)
 class Saved:
-    """A value that a node keeps for its backward pass: under which name its rules ask for it, and for the sake of which inputs."""
+    """A value that a node keeps for its backward pass: the name its rules know it by, and the inputs these rules are for."""
 
     name: str
     value: int

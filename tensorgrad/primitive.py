@@ -34,8 +34,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .node import Node
 from .state import per_thread
-from .tensor import Node, Tensor, as_operand
+from .tensor import Tensor, as_operand
 
 PRIMITIVES: dict[str, Primitive] = {}
 """Every registered primitive by its name."""
@@ -123,9 +124,14 @@ class Primitive:
         self.__wrapped__ = kernel  # lets help(), inspect and doctest see the kernel's signature and examples
 
     def __repr__(self) -> str:
-        return f"<primitive {self.name}({', '.join(self._argument_names())})>"
+        return f"<primitive {self.name}({', '.join(self._signature())})>"
 
-    def _argument_names(self) -> list[str]:
+    def argument_names(self, count: int) -> list[str]:
+        """What this primitive calls each of `count` inputs."""
+        further = [f"{self.variadic}[{k}]" for k in range(count - len(self.inputs))]
+        return [*self.inputs[:count], *further]
+
+    def _signature(self) -> list[str]:
         names = list(self.inputs)
         if self.variadic:
             names.append(f"*{self.variadic}")
@@ -147,7 +153,7 @@ class Primitive:
         """Register the rules of inputs, `x=lambda g, ...: ...`. A wrong name is an error now, not in a backward pass."""
         for name, function in rules.items():
             if name not in self.inputs and name != self.variadic:
-                raise TypeError(f"{self.name}.vjp: there is no input {name!r}; the inputs are {self._argument_names()}")
+                raise TypeError(f"{self.name}.vjp: there is no input {name!r}; the inputs are {self._signature()}")
             self.rules[name] = self._checked_rule(name, function)
         self._pullbacks.clear()
         return self
@@ -255,7 +261,7 @@ class Primitive:
 
     def _explained(self, error: Exception, arrays: list[Any], attributes: dict[str, Any]) -> Exception:
         """The kernel's error again, with the primitive's name and what it was given."""
-        names = list(self.inputs) + [f"{self.variadic}[{k}]" for k in range(len(arrays) - len(self.inputs))]
+        names = self.argument_names(len(arrays))
         given = [f"{name} {_described(a)}" for name, a in zip(names, arrays, strict=False) if a is not None]
         given += [f"{name}={value!r}" for name, value in attributes.items()]
         message = str(error).removeprefix(f"{self.name}: ")

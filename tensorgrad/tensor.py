@@ -1,17 +1,16 @@
-"""Tensor, an array that knows how it was made, and Node, one application of a primitive in the graph."""
+"""Tensor: an array that knows how it was made, and can be differentiated."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 if TYPE_CHECKING:
-    from .primitive import Pullback
-    from .state import Scope
+    from .node import Node
 
 _new = object.__new__
 Number = bool | int | float
@@ -49,7 +48,8 @@ class Tensor:
     """An n-dimensional array that leaves a graph behind: of which primitives made it, and from what.
 
     Args:
-        data: a number, nested lists, an array or a tensor. Arrays keep their dtype and are not copied; Python floats become float32.
+        data: a number, nested lists, an array or a tensor. An array keeps its dtype and is not copied; Python
+            floats become float32.
         requires_grad: whether `backward` shall fill in `.grad`. Only tensors of floats can have a gradient.
         dtype: the dtype to convert to.
 
@@ -120,7 +120,9 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if value and self.dtype.kind != "f":
-            raise TypeError(f"a tensor of dtype {self.dtype} cannot require a gradient; make it of floats, e.g. dtype=np.float32")
+            raise TypeError(
+                f"a tensor of dtype {self.dtype} cannot require a gradient; make it of floats, e.g. dtype=np.float32"
+            )
         if not value and self._node is not None:
             raise ValueError(f"a tensor made by {self._node.name} cannot stop requiring its gradient; use detach()")
         self._requires_grad = bool(value)
@@ -164,7 +166,9 @@ class Tensor:
     def item(self) -> Number:
         """The single value of a tensor of size 1, as a Python number."""
         if self.size != 1:
-            raise ValueError(f"item() reads a tensor of one value, and this one has shape {self.shape}; index or reduce it first")
+            raise ValueError(
+                f"item() reads a tensor of one value, and this one has shape {self.shape}; index or reduce it first"
+            )
         return self._data.item()
 
     def detach(self) -> Tensor:
@@ -202,7 +206,9 @@ class Tensor:
 
     # -- the graph -----------------------------------------------------------------------------------------------
 
-    def backward(self, gradient: ArrayLike | Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: ArrayLike | Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Add to the `.grad` of every leaf behind this tensor the gradient with respect to it. See `tg.backward`."""
         autodiff.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
 
@@ -360,152 +366,6 @@ class Tensor:
     def T(self) -> Tensor:
         """The axes in reverse order."""
         return ops.transpose(self)
-
-
-class Untracked(NamedTuple):
-    """An input through which no gradient flows, as the graph remembers it: without keeping it alive."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype | None  # None for a Python number, which adapts to the others
-    tensor: weakref.ref[Tensor] | None
-    number: Number | None
-
-
-def _untracked(x: Any) -> Untracked | None:
-    if x is None:
-        return None
-    if isinstance(x, Tensor):
-        return Untracked(x.shape, x.dtype, weakref.ref(x), None)
-    operand = as_operand(x)
-    if isinstance(operand, np.ndarray):
-        return Untracked(operand.shape, operand.dtype, None, None)
-    return Untracked((), None, None, operand)
-
-
-class KeptLeaf(NamedTuple):
-    """A residual that is a leaf, and the version it had."""
-
-    leaf: Tensor
-    version: int
-
-
-OUT = object()
-"""Stands among residuals for the output, which the node keeps as an array: a tensor there would be a cycle."""
-
-
-class Node:
-    """One application of a primitive: where its cotangents go, and the residuals that its rules will need.
-
-    It refers to nodes and leaves, never to its own output tensor, so that a graph holds no reference
-    cycle and memory comes back without the garbage collector.
-
-    Attributes:
-        pullback: the rules that will run.
-        edges: for each of these rules the node that made its input, or the leaf itself; None once the graph is freed.
-        others: the inputs through which no gradient flows, None where one does.
-        residuals: what the rules need, in the order of `pullback.keeps`.
-        out: the output's array, where a rule needs it.
-        shape, dtype: of the output, hence of its cotangent.
-        scope: the part of the model it ran under.
-        record: the entry that a running trace made for it.
-        retains: the output tensor, where it wants its gradient although it is no leaf.
-    """
-
-    __slots__ = ("attributes", "dtype", "edges", "others", "out", "pullback", "record", "residuals", "retains", "scope", "shape")
-
-    def __init__(
-        self,
-        pullback: Pullback,
-        inputs: tuple[Any, ...],
-        attributes: dict[str, Any],
-        out: np.ndarray,
-        extras: Sequence[np.ndarray],
-        scope: Scope | None,
-    ) -> None:
-        self.pullback = pullback
-        self.attributes = attributes
-        self.shape = out.shape
-        self.dtype = out.dtype
-        self.scope = scope
-        self.out = self.record = self.retains = None
-        self.edges: list[Node | Tensor] | None = []
-        for index in pullback.indices:
-            x = inputs[index]
-            self.edges.append(x._node or x)
-        self.others: Sequence[Untracked | None] = ()
-        if len(self.edges) != len(inputs):
-            self.others = [None if k in pullback.indices else _untracked(x) for k, x in enumerate(inputs)]
-        self.residuals: list[Any] = []
-        for kind, which in pullback.keeps:
-            if kind == "input":
-                x = inputs[which]
-                self.residuals.append(x if type(x) is Tensor and x._node is not None else self._kept(x))
-            elif kind == "out":
-                self.out = out
-                self.residuals.append(OUT)
-            else:
-                self.residuals.append(self._residual(kind, which, inputs, extras))
-
-    def _kept(self, x: Any) -> Any:
-        """An input as a residual. A leaf goes with its version, to notice later whether it still holds the value."""
-        if isinstance(x, Tensor):
-            return x if x._node is not None else KeptLeaf(x, x.version)
-        operand = as_operand(x)
-        if operand is None or isinstance(operand, np.ndarray):
-            return operand if operand is None else Tensor.wrap(operand)
-        return Tensor.wrap(np.asarray(operand, self.dtype))  # a number takes the dtype it had in the kernel: the output's
-
-    def _residual(self, kind: str, which: Any, inputs: tuple[Any, ...], extras: Sequence[np.ndarray]) -> Any:
-        if kind == "shape":
-            return None if inputs[which] is None else np.shape(inputs[which])
-        if kind == "attribute":
-            return self.attributes[which]
-        if kind == "extra":
-            return Tensor.wrap(np.asarray(extras[which]))
-        if kind == "variadic":
-            return [self._kept(x) for x in inputs[which:]]
-        return tuple(np.shape(x) for x in inputs[which:])  # the shapes of a variadic input
-
-    @property
-    def name(self) -> str:
-        return self.pullback.primitive.name
-
-    def restore(self) -> list[Any]:
-        """The residuals as rules are given them. Refuses if an input has changed since it was kept."""
-        values = []
-        for kept in self.residuals:
-            if type(kept) is KeptLeaf:
-                values.append(self._unchanged(kept))
-            elif kept is OUT:
-                values.append(self._made_anew())
-            elif type(kept) is list:
-                values.append(tuple(self._unchanged(x) if type(x) is KeptLeaf else x for x in kept))
-            else:
-                values.append(kept)
-        return values
-
-    def _unchanged(self, kept: KeptLeaf) -> Tensor:
-        leaf, version = kept
-        if leaf.version != version:
-            names = [c.names[k] for c in self.pullback.calls for k, r in enumerate(c.residuals) if self.residuals[r] is kept]
-            raise RuntimeError(
-                f"{self.name}: its input {', '.join(dict.fromkeys(names)) or self.pullback.primitive.variadic}, of shape {leaf.shape}, "
-                "was given a new value after the forward pass, and the backward pass needs the old one; "
-                "call backward() before you update it"
-            )
-        return leaf
-
-    def _made_anew(self) -> Tensor:
-        """The output as a tensor of this node."""
-        out = Tensor.wrap(self.out)
-        out._node = self
-        out._requires_grad = True
-        return out
-
-    def free(self) -> None:
-        """Let go of everything that the backward pass needed."""
-        self.edges = self.out = None
-        self.residuals = []
 
 
 from . import autodiff, ops  # noqa: E402  (the operators above name primitives, and primitives make tensors)

@@ -1,9 +1,8 @@
-"""Recording a Graph: of everything that runs inside `with trace():`, or of what stands behind one tensor."""
+"""Recording everything that runs inside `with trace():` into a Graph."""
 
 from __future__ import annotations
 
 import linecache
-import math
 import os
 import sys
 import time
@@ -14,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .autodiff import topological_order
 from .graph import Graph, GraphNode, Saved, Value
+from .node import Node
+from .paths import ScopePaths
 from .primitive import Primitive
 from .state import Scope, current
-from .tensor import Node, Tensor, Untracked, as_operand
+from .tensor import Tensor, as_operand
 
 INTERNAL = ("tensorgrad", "nn")  # packages whose own lines are not "the user's call"
 
@@ -94,7 +94,12 @@ class Recorder:
         return result
 
     def record(
-        self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: tuple[Any, ...], node: Node | None
+        self,
+        primitive: Primitive,
+        inputs: tuple[Any, ...],
+        attributes: dict[str, Any],
+        outputs: tuple[Any, ...],
+        node: Node | None,
     ) -> None:
         """Add the application that has just run."""
         entry = self._add_node(primitive, inputs, attributes, outputs)
@@ -177,7 +182,9 @@ class Recorder:
 
     # -- nodes and values --------------------------------------------------------------------------------------------
 
-    def _add_node(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: tuple[Any, ...]) -> GraphNode:
+    def _add_node(
+        self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: tuple[Any, ...]
+    ) -> GraphNode:
         state, graph = current(), self.graph
         ids = [None if x is None else self._value_of(x, primitive.name) for x in inputs]
         made = [self._new_value(np.asarray(array), "extra" if k else "intermediate") for k, array in enumerate(outputs)]
@@ -188,7 +195,7 @@ class Recorder:
             inputs=ids,
             outputs=[value.id for value in made],
             attributes=attributes,
-            argument_names=argument_names(primitive, len(inputs)),
+            argument_names=primitive.argument_names(len(inputs)),
             phase=state.phase,
             scope="",
             source=self._line_of_user(),
@@ -267,12 +274,6 @@ class Recorder:
         return self._lines[key]
 
 
-def argument_names(primitive: Primitive, count: int) -> list[str]:
-    """What a primitive calls each of `count` inputs."""
-    further = [f"{primitive.variadic}[{k}]" for k in range(count - len(primitive.inputs))]
-    return [*primitive.inputs[:count], *further]
-
-
 def kept_values(node: Node, entry: GraphNode) -> list[tuple[str, list[int | None]]]:
     """Names and values of the arrays that an application keeps for its rules."""
     primitive = node.pullback.primitive
@@ -287,147 +288,6 @@ def kept_values(node: Node, entry: GraphNode) -> list[tuple[str, list[int | None
         elif kind == "variadic":
             found.append((primitive.variadic, entry.inputs[which:]))
     return found
-
-
-class ScopePaths:
-    """Gives scopes their paths.
-
-    A root module has no name, so its children are `conv1`, not `net.conv1`. Where several such roots were
-    called, as two networks in one training step, their kinds are put before the paths to tell them apart.
-    """
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._roots: list[Any] = []  # what the nameless scopes are for
-        self._uses: list[tuple[Any, str, int]] = []  # an object, its attribute that holds a path, and the root
-        self._kinds: dict[tuple[int, str], str] = {}
-
-    def set(self, holder: Any, attribute: str, scope: Scope | None, name: str = "") -> None:
-        """Set an attribute to the path of a scope, followed by a name in it."""
-        path = [] if scope is None else [level.name for level in scope.levels() if level.name]
-        setattr(holder, attribute, ".".join([*path, name] if name else path))
-        if scope is None:
-            return
-        levels = scope.levels()
-        root = -1 if levels[0].name else self._root(levels[0])
-        self._uses.append((holder, attribute, root))
-        names: list[str] = []
-        for level in levels:
-            if level.name:
-                names.append(level.name)
-                self._kinds.setdefault((root, ".".join(names)), level.kind)
-
-    def _root(self, scope: Scope) -> int:
-        what = scope.kind if scope.owner is None else scope.owner
-        for k, root in enumerate(self._roots):
-            if root is what or (isinstance(what, str) and root == what):
-                return k
-        self._roots.append(what)
-        return len(self._roots) - 1
-
-    def finish(self) -> None:
-        """Now all roots are known: tell them apart, and write down what each path is."""
-        kinds = [root if isinstance(root, str) else type(root).__name__ for root in self._roots]
-        labels = [""] if len(kinds) == 1 else [k if kinds.count(k) == 1 else f"{k}{kinds[:i].count(k) + 1}" for i, k in enumerate(kinds)]
-        labels.append("")  # for the root -1: a scope with a name of its own
-        for holder, attribute, root in self._uses:
-            if labels[root]:
-                path = getattr(holder, attribute)
-                setattr(holder, attribute, f"{labels[root]}.{path}" if path else labels[root])
-        for (root, path), kind in self._kinds.items():
-            label = labels[root]
-            self._graph.scopes[f"{label}.{path}" if label else path] = kind
-        for label, kind in zip(labels, kinds, strict=False):
-            self._graph.scopes[label] = kind
-        self._uses.clear()
-        self._roots.clear()
-
-
-def graph(tensor: Tensor, title: str = "") -> Graph:
-    """The graph behind one tensor, without prior tracing: the primitives that made it, from the leaves on.
-
-    It shows what the tensor needs for its backward pass. What ran before a `detach()` or under `no_grad()` has left no graph.
-
-    >>> import tensorgrad as tg
-    >>> x = tg.Tensor(2.0, requires_grad=True)
-    >>> [node.primitive for node in graph(x * x + 1).nodes]
-    ['multiply', 'add']
-    """
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"graph: draws what is behind a tensor, and was given a {type(tensor).__name__}")
-    found = Graph(title)
-    collector = Collector(found)
-    order = topological_order(tensor._node or tensor)
-    for node in reversed(order):
-        if isinstance(node, Node):
-            collector.add(node)
-    last = found.values[collector.value_of(tensor._node or tensor)]
-    last.number = tensor.item() if tensor.size == 1 else None
-    last.name = tensor.name or last.name
-    found.outputs = [last.id]
-    collector.scopes.finish()
-    return found
-
-
-class Collector:
-    """Writes the engine's nodes into a graph, for `graph(tensor)`."""
-
-    def __init__(self, found: Graph) -> None:
-        self.graph = found
-        self.scopes = ScopePaths(found)
-        self.made: dict[Node, int] = {}
-        self._leaves: dict[int, int] = {}
-
-    def add(self, node: Node) -> None:
-        primitive, graph = node.pullback.primitive, self.graph
-        edges = dict(zip(node.pullback.indices, node.edges, strict=True))
-        count = max([*edges, len(node.others) - 1]) + 1
-        scope = node.scope
-        ids = [self.value_of(edges[k], scope) if k in edges else self._untracked(node.others[k], scope) for k in range(count)]
-        out = self._new(node.shape, str(node.dtype), "intermediate", node.dtype.itemsize)
-        self.made[node] = out.id
-        entry = GraphNode(
-            id=len(graph.nodes),
-            primitive=primitive.name,
-            inputs=ids,
-            outputs=[out.id],
-            attributes=node.attributes,
-            argument_names=argument_names(primitive, count),
-            phase="forward",
-            scope="",
-            tracked=[k in edges for k in range(count)],
-            flops=primitive.flops(node.shape, *(None if v is None else graph.values[v].shape for v in ids)),
-        )
-        self.scopes.set(entry, "scope", scope)
-        graph.nodes.append(entry)
-
-    def value_of(self, edge: Node | Tensor, scope: Scope | None = None) -> int:
-        """The value that a node made or a leaf holds; a leaf that is used here first is named after this scope."""
-        if isinstance(edge, Node):
-            return self.made[edge]
-        if id(edge) not in self._leaves:
-            value = self._new(edge.shape, str(edge.dtype), "parameter" if edge.requires_grad else "input", edge.dtype.itemsize)
-            value.number = edge.item() if edge.size == 1 else None
-            if edge.name:
-                self.scopes.set(value, "name", scope, edge.name)
-            self._leaves[id(edge)] = value.id
-        return self._leaves[id(edge)]
-
-    def _untracked(self, other: Untracked | None, scope: Scope | None) -> int | None:
-        if other is None:
-            return None
-        tensor = other.tensor() if other.tensor is not None else None
-        if tensor is not None and (tensor._node is None or tensor._node in self.made):
-            return self.value_of(tensor._node or tensor, scope)
-        dtype = "number" if other.dtype is None else str(other.dtype)
-        value = self._new(other.shape, dtype, "constant", 0 if other.dtype is None else other.dtype.itemsize)
-        value.number = other.number
-        return value.id
-
-    def _new(self, shape: tuple[int, ...], dtype: str, kind: str, itemsize: int) -> Value:
-        value = Value(len(self.graph.values), shape, dtype, kind, math.prod(shape) * itemsize)
-        self.graph.values.append(value)
-        return value
 
 
 def _is_finite(array: Any) -> bool:
