@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..primitive import primitive
+from ..tensor import Tensor, as_operand
+from .elementwise import equal, greater_equal, log, where
 
 
 @primitive(elementwise=True)
@@ -64,3 +69,57 @@ def positive(x, *, out=None):
 
 
 positive.vjp(x=lambda g: g)
+
+
+@primitive(elementwise=True)
+def raise_(x, *, exponent, out=None):
+    """x to the power of a number."""
+    if out is not None:
+        return np.power(x, exponent, out=out)
+    return x**exponent  # unlike np.power, quick for squares, roots and reciprocals
+
+
+def _slope(x, exponent):
+    """The derivative of x to the power of a number: of x**0 it is 0 everywhere, even at 0, where 1/x is infinite."""
+    if exponent == 2:
+        return x * 2
+    return raise_(x, exponent=exponent - 1 if exponent else 0) * exponent
+
+
+raise_.vjp(x=lambda g, x, exponent: g * _slope(x, exponent))
+
+
+@primitive(elementwise=True)
+def power_(x, y, *, out=None):
+    """x to the power of y."""
+    return np.power(x, y, out=out)
+
+
+def _base_cotangent(g, x, y):
+    """g y x**(y-1): 0 at 0**0, as the derivative of x**0 = 1 is."""
+    both_zero = equal(x, 0) * equal(y, 0)
+    return g * y * power_(x, where(both_zero, 1, y) - 1)
+
+
+def _exponent_cotangent(g, x, y, out):
+    """g x**y log(x): 0 at x = 0 with y >= 0, where the power itself is flat; nan for negative x."""
+    flat = equal(x, 0) * greater_equal(y, 0)
+    return g * out * log(where(flat, 1, x))
+
+
+power_.vjp(x=_base_cotangent, y=_exponent_cotangent)
+
+
+def power(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Any:
+    """x to the power of y, elementwise.
+
+    The derivative of x**0 is 0 also at x = 0. With respect to y it is 0 where x = 0 and y >= 0, and nan for negative x.
+
+    >>> import tensorgrad as tg
+    >>> tg.power([1.0, 2.0, 3.0], 2)
+    Tensor([1., 4., 9.], dtype=float32)
+    """
+    exponent = as_operand(y) if not isinstance(y, Tensor) else y
+    if isinstance(exponent, int | float):
+        return raise_(x, exponent=exponent)
+    return power_(x, y)
