@@ -1,0 +1,326 @@
+"""Module: a tree of layers and parameters, found by walking attributes; Parameter and Buffer, the tensors it holds."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+import tensorgrad as tg
+
+from . import state
+
+Self = TypeVar("Self", bound="Module")
+Path = tuple[Any, ...]
+"""How a part is reached from a module: an attribute's name, then keys of containers and further attributes."""
+
+
+class Parameter(tg.Tensor):
+    """A trainable leaf of a Module: a tensor of floats that requires a gradient.
+
+    Args:
+        data: its first value; an array keeps its dtype and is not copied, Python floats become float32.
+        dtype: the dtype to convert to.
+        requires_grad: False for a parameter that is frozen.
+
+    >>> Parameter([1.0, 2.0])
+    Parameter([1., 2.], dtype=float32, requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, dtype: Any = None, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad=requires_grad, dtype=dtype)
+
+
+class Buffer(tg.Tensor):
+    """State of a Module that is saved with it but not trained, such as the running mean of a batch norm.
+
+    A module gives it new values with `tg.assign(self.running_mean, value)`.
+
+    >>> Buffer([0.0, 0.0])
+    Buffer([0., 0.], dtype=float32)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, dtype: Any = None) -> None:
+        super().__init__(data, dtype=dtype)
+
+
+VALUES = tg.Tensor, np.ndarray, np.generic, float, int
+
+
+class _Running(threading.local):
+    """What a thread is doing: which module's forward runs, and who wants to see the outputs (see `observing`)."""
+
+    module: Module | None = None
+    observer: Callable[[Module, Any], None] | None = None
+
+
+_running = _Running()
+
+
+@contextmanager
+def observing(observer: Callable[[Module, Any], None]) -> Iterator[None]:
+    """Inside, `observer(module, output)` is called whenever this thread has called a module."""
+    outer, _running.observer = _running.observer, observer
+    try:
+        yield
+    finally:
+        _running.observer = outer
+
+
+class Module:
+    """A part of a model: its parameters, further modules, and `forward`, which computes with them.
+
+    Attributes that are Parameters, Buffers or Modules belong to the module, in order of assignment, and so
+    do those in lists, tuples and dicts. Their names are paths such as `features.conv1.weight` and `blocks.2.bias`.
+    There is nothing to register, and no `super().__init__()` to call.
+
+    Calling a module runs its `forward` inside `tg.scope`, so that traces and pictures show its name and class.
+
+    Attributes:
+        training: whether layers such as dropout shall act as in training; see `train` and `eval`.
+
+    >>> import tensorgrad as tg
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope = Parameter(2.0)
+    ...         self.offset = Parameter(1.0)
+    ...     def forward(self, x):
+    ...         return self.slope * x + self.offset
+    >>> line = Line()
+    >>> line(tg.Tensor([0.0, 1.0, 2.0]))
+    Tensor([1., 3., 5.], dtype=float32, from=add)
+    >>> [name for name, _ in line.named_parameters()]
+    ['slope', 'offset']
+    >>> line
+    Line(
+      slope: Parameter () float32
+      offset: Parameter () float32
+    )
+    """
+
+    training: bool = True
+    _place: tuple[Path, str] = ((), "")  # the path under which a module called it last, and that as a name
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the module computes; subclasses define it, and users call the module itself."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no forward method; give the class one, such as def forward(self, x): ..."
+        )
+
+    def __call__(self, *inputs: Any, **settings: Any) -> Any:
+        """Run `forward` under the module's scope."""
+        running = _running
+        outer = running.module
+        name = self._place[1] if outer is None else self._name_in(outer)
+        running.module = self
+        try:
+            with tg.scope(name, type(self).__name__, self):
+                output = self.forward(*inputs, **settings)
+        finally:
+            running.module = outer
+        if running.observer is not None:
+            running.observer(self, output)
+        return output
+
+    def _name_in(self, outer: Module) -> str:
+        """The name of this module within the one that calls it. A remembered place is checked: lists may have changed."""
+        path, name = self._place
+        if not path or _resolve(outer, path) is not self:
+            path = next((path for path, part in _parts(outer, deep=True) if part is self), ())
+            name = _joined(path)
+            self.__dict__["_place"] = path, name
+        return name
+
+    # -- attributes ----------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get(name)
+        is_part = isinstance(value, Parameter | Buffer)
+        if isinstance(held, Parameter | Buffer) and isinstance(value, VALUES) and not is_part:
+            kind = type(held).__name__
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} cannot take its place; "
+                f"to give it a new value use tg.assign(module.{name}, value), to replace it assign a nn.{kind}"
+            )
+        _refuse_untracked(value, f"{type(self).__name__}.{name}")
+        object.__setattr__(self, name, value)
+        for path, part in _parts_of(value, (name,)):
+            _remember_name(part, path)
+
+    # -- what the module holds -----------------------------------------------------------------------------------
+
+    def named_parts(self) -> list[tuple[str, Module | Parameter | Buffer]]:
+        """The modules, parameters and buffers that this module holds directly, each once, with their names."""
+        return _once((_joined(path), part) for path, part in _parts(self, deep=False))
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """This module, whose name is empty, and all modules inside, each once, with their names."""
+        inside = ((_joined(path), part) for path, part in _parts(self, deep=True) if isinstance(part, Module))
+        return _once(itertools.chain([("", self)], inside))
+
+    def modules(self) -> list[Module]:
+        """This module and all modules inside, each once."""
+        return [module for _, module in self.named_modules()]
+
+    def named_children(self) -> list[tuple[str, Module]]:
+        """The modules that this one holds directly, each once, with their names."""
+        return [(name, part) for name, part in self.named_parts() if isinstance(part, Module)]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """The parameters of the whole tree with their names. One that is held twice stands once, under its first name."""
+        return _once((name, tensor) for name, tensor in self._named_state() if isinstance(tensor, Parameter))
+
+    def parameters(self) -> list[Parameter]:
+        """The parameters of the whole tree, each once, in order of assignment."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self) -> list[tuple[str, Buffer]]:
+        """The buffers of the whole tree, each once, with their names."""
+        return _once((name, tensor) for name, tensor in self._named_state() if isinstance(tensor, Buffer))
+
+    def buffers(self) -> list[Buffer]:
+        """The buffers of the whole tree, each once."""
+        return [buffer for _, buffer in self.named_buffers()]
+
+    def _named_state(self) -> list[tuple[str, tg.Tensor]]:
+        """Parameters and buffers under all their names."""
+        found = []
+        for path, part in _parts(self, deep=True):
+            if isinstance(part, tg.Tensor):
+                if part.name is None:
+                    _remember_name(part, path)
+                found.append((_joined(path), part))
+        return found
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by name. A tensor that is held twice stands under both names."""
+        return state.copies(self._named_state(), type(self).__name__)
+
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Difference:
+        """Give parameters and buffers the values of a `state_dict`. All names and shapes are checked before anything changes.
+
+        Args:
+            values: arrays (or what NumPy makes arrays of) by name. They are copied, into the dtypes held here.
+            strict: whether missing and unexpected names are an error. Wrong shapes always are.
+
+        Returns:
+            the names that were missing and those that were unexpected, for the caller who is not strict.
+
+        Raises:
+            ValueError: the names or shapes differ; the message lists all of them. Nothing was changed.
+        """
+        return state.load(self._named_state(), values, f"{type(self).__name__}.load_state_dict", strict=strict)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Let the whole tree act as in training (or, with False, as in use). Returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Let the whole tree act as in use: dropout drops nothing. Returns the module."""
+        return self.train(False)
+
+    # -- representation ------------------------------------------------------------------------------------------
+
+    def settings(self) -> str:
+        """The arguments that the representation shows for a layer, such as "784, 10"; none by default."""
+        return ""
+
+    def __repr__(self) -> str:
+        settings = self.settings()
+        lines = []
+        for name, part in self.named_parts():
+            if isinstance(part, Module):
+                lines.append(f"{name}: " + repr(part).replace("\n", "\n  "))
+            elif not settings:
+                lines.append(f"{name}: {type(part).__name__} {part.shape} {part.dtype}")
+        inside = "".join(f"\n  {line}" for line in lines) + "\n" if lines else ""
+        return f"{type(self).__name__}({settings}{inside})"
+
+
+# -- finding the parts ---------------------------------------------------------------------------------------------
+
+
+def _parts(module: Module, *, deep: bool) -> Iterator[tuple[Path, Any]]:
+    """The modules, parameters and buffers in a module's attributes, with the path to each; `deep`: also those inside modules.
+
+    A part that is held twice is found twice, but a module inside itself is not entered again.
+    """
+    return _inside(module, (), (id(module),), deep)
+
+
+def _inside(module: Module, prefix: Path, around: tuple[int, ...], deep: bool) -> Iterator[tuple[Path, Any]]:
+    for name, value in vars(module).items():
+        for path, part in _parts_of(value, (*prefix, name)):
+            yield path, part
+            if deep and isinstance(part, Module) and id(part) not in around:
+                yield from _inside(part, path, (*around, id(part)), deep)
+
+
+def _parts_of(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The parts in one attribute: itself, or those in lists, tuples and dicts."""
+    if isinstance(value, Module | Parameter | Buffer):
+        yield path, value
+    elif isinstance(value, list | tuple):
+        for k, item in enumerate(value):
+            yield from _parts_of(item, (*path, k))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _parts_of(item, (*path, key))
+    else:
+        _refuse_untracked(value, _joined(path))
+
+
+def _refuse_untracked(value: Any, name: str) -> None:
+    if isinstance(value, tg.Tensor) and value.requires_grad and value.is_leaf and not isinstance(value, Parameter):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} that requires a gradient but no nn.Parameter, so no optimizer would "
+            "update it; make it nn.Parameter(...), or, if it shall not be trained, a tensor that requires none"
+        )
+
+
+def _resolve(module: Module, path: Path) -> Any:
+    """What a path leads to now, or None."""
+    part: Any = module
+    try:
+        for key in path:
+            part = part.__dict__[key] if isinstance(part, Module) else part[key]
+    except (LookupError, TypeError, AttributeError):
+        return None
+    return part
+
+
+def _remember_name(part: Any, path: Path) -> None:
+    """Tell a part what its module calls it: tensors are drawn by that name, modules open their scope under it."""
+    if isinstance(part, Module):
+        part.__dict__["_place"] = path, _joined(path)
+    elif part.name is None:
+        part.name = _joined(path)
+
+
+def _joined(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def _once(named: Any) -> list[tuple[str, Any]]:
+    """Each part under its first name."""
+    found: dict[int, tuple[str, Any]] = {}
+    for name, part in named:
+        found.setdefault(id(part), (name, part))
+    return list(found.values())

@@ -1,0 +1,41 @@
+"""Elementwise updates in pieces that stay in the processor's cache while all their operations run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+PIECE = 1 << 14
+"""Elements of a piece: few enough for several arrays' pieces to fit in cache, enough to outweigh the calls."""
+
+
+def in_pieces(step: Callable[..., None], *inputs: np.ndarray, results: int = 1, scratch: int = 0) -> list[np.ndarray]:
+    """Run an elementwise `step` over arrays of one shape, piece by piece, and return its results.
+
+    The results have the shape, dtype and memory order of the first input. Inputs in another order are copied first.
+
+    Args:
+        step: is called with a flat piece of each input, then of each result, to be written, then with scratch space.
+        inputs: the arrays.
+        results: number of arrays that the step writes.
+        scratch: number of further pieces that it writes in on the way.
+    """
+    first = inputs[0]
+    axes = _memory_order(first)
+    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs]
+    made = [np.empty(first.size, first.dtype) for _ in range(results)]
+    space = [np.empty(min(PIECE, first.size), first.dtype) for _ in range(scratch)]
+    for start in range(0, first.size, PIECE):
+        piece = slice(start, start + PIECE)
+        count = min(PIECE, first.size - start)
+        step(*(x[piece] for x in flat), *(x[piece] for x in made), *(x[:count] for x in space))
+    stored = [first.shape[axis] for axis in axes]
+    return [x.reshape(stored).transpose(np.argsort(axes)) for x in made]
+
+
+def _memory_order(array: np.ndarray) -> tuple[int, ...]:
+    """The axes from the one with the largest step in memory to the one with the smallest."""
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
+    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))

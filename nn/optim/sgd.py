@@ -1,0 +1,118 @@
+"""Stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import tensorgrad as tg
+
+from ..arguments import number
+from .optimizer import Optimizer, Params
+from .pieces import in_pieces
+
+
+@tg.primitive(flops=lambda out_shape, *_: 2 * math.prod(out_shape))
+def sgd_update(parameter, gradient, lr, *, weight_decay):
+    """parameter - lr (gradient + weight_decay parameter)."""
+    rate = float(lr)
+
+    def step(p, g, new):
+        if weight_decay:
+            np.multiply(p, weight_decay, out=new)
+            new += g
+            new *= -rate
+        else:
+            np.multiply(g, -rate, out=new)
+        new += p
+
+    return in_pieces(step, parameter, gradient)[0]
+
+
+@tg.primitive(extras=("new_velocity",), flops=lambda out_shape, *_: 4 * math.prod(out_shape))
+def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay):
+    """With d = gradient + weight_decay parameter: the velocity becomes v = momentum velocity + d, and the parameter
+    moves by -lr v, or with Nesterov by -lr (d + momentum v)."""
+    rate = float(lr)
+
+    def step(p, g, v, new, new_v, d):
+        if weight_decay:
+            np.multiply(p, weight_decay, out=d)
+            d += g
+        np.multiply(v, momentum, out=new_v)
+        new_v += d if weight_decay else g
+        if nesterov:
+            np.multiply(new_v, momentum, out=new)
+            new += d if weight_decay else g
+            new *= -rate
+        else:
+            np.multiply(new_v, -rate, out=new)
+        new += p
+
+    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=1))
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p <- p - lr d, with d = gradient + weight_decay p.
+
+    With momentum m a velocity takes the place of d: v <- m v + d, beginning at 0; with `nesterov` it is d + m v.
+    These are PyTorch's formulas. Momentum: Polyak 1964; Nesterov's form: Sutskever, Martens, Dahl and Hinton, On the importance
+    of initialization and momentum in deep learning, 2013, https://proceedings.mlr.press/v28/sutskever13.html.
+
+    Args:
+        params: any iterable of parameters, or of dicts {"params": ..., "lr": ..., "momentum": ...} with settings of their own.
+        lr: learning rate.
+        momentum: from 0 to 1.
+        nesterov: whether to look ahead along the velocity; needs momentum.
+        weight_decay: factor of the L2 penalty's gradient.
+
+    >>> import nn
+    >>> p = nn.Parameter(1.0)
+    >>> optimizer = SGD([p], 0.1, momentum=0.9)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).backward()
+    ...     optimizer.step()
+    >>> p
+    Parameter(0.46, dtype=float32, requires_grad=True)
+    >>> optimizer.lr = 0.01
+    """
+
+    def __init__(
+        self, params: Params, lr: float, *, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+    def checked(self, *, momentum: float, nesterov: bool, weight_decay: float) -> dict[str, Any]:
+        momentum = number("SGD", "momentum", momentum, high=1.0)
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov=True needs a momentum above 0, such as momentum=0.9")
+        return {
+            "momentum": momentum,
+            "nesterov": bool(nesterov),
+            "weight_decay": number("SGD", "weight_decay", weight_decay),
+        }
+
+    def new_state(self, parameter: tg.Tensor, *, momentum: float, **_: Any) -> dict[str, tg.Tensor]:
+        return {"velocity": tg.Tensor(np.zeros_like(parameter.data))} if momentum else {}
+
+    def update(
+        self,
+        parameter: tg.Tensor,
+        gradient: tg.Tensor,
+        rate: tg.Tensor,
+        cells: dict[str, tg.Tensor],
+        *,
+        weight_decay: float,
+        **settings: Any,
+    ) -> None:
+        if not cells:
+            tg.assign(parameter, sgd_update(parameter, gradient, rate, weight_decay=weight_decay))
+            return
+        new, velocity = momentum_update.outputs(
+            parameter, gradient, cells["velocity"], rate, weight_decay=weight_decay, **settings
+        )
+        tg.assign(parameter, new)
+        tg.assign(cells["velocity"], velocity)
