@@ -90,8 +90,8 @@ def image_to_columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, d
 def columns_to_image(cols: np.ndarray, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
     """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
     vertical, horizontal = axes(size, kernel, stride, padding, dilation)
-    batch = len(cols)
-    columns = cols.transpose(1, 2, 0).reshape(-1, *kernel, vertical.count, horizontal.count, batch)
-    image = np.zeros((len(columns), *size, batch), cols.dtype)
+    batch, channels = len(cols), cols.shape[1] // (kernel[0] * kernel[1])
+    columns = cols.transpose(1, 2, 0).reshape(channels, *kernel, vertical.count, horizontal.count, batch)
+    image = np.zeros((channels, *size, batch), cols.dtype)
     scatter_add(columns, vertical, horizontal, Tile(0, vertical.count, 0, horizontal.count), image)
     return batch_first(image)
