@@ -1,0 +1,11 @@
+"""The table of primitives: one row for each, which says how to draw applications of it and what to compare with.
+
+`tests/test_primitives.py` runs the same checks on every row, and fails where a registered primitive has none.
+"""
+
+from . import arithmetic, images
+from .table import Call, Row, lay_out
+
+ROWS: list[Row] = [*arithmetic.ROWS, *images.ROWS]
+
+__all__ = ["ROWS", "Call", "Row", "lay_out"]

@@ -1,0 +1,18 @@
+"""Rows of the four operations, powers, and assignment."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+import tensorgrad as tg
+
+from .table import Row, arrays, elementwise, nonzero, normal, shapes, unary
+
+ROWS = [
+    Row("add", elementwise(normal, normal), linear=True, oracle=lambda x, y: x + y),
+    Row("subtract", elementwise(normal, normal), linear=True, oracle=lambda x, y: x - y),
+    Row("multiply", elementwise(normal, normal), linear=True, oracle=lambda x, y: x * y),
+    Row("divide", elementwise(normal, nonzero), oracle=lambda x, y: x / y),
+    Row("negative", unary(), linear=True, oracle=lambda x: -x),
+    Row("positive", unary(), linear=True, oracle=lambda x: +x),
+]
