@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arguments import Rng, generator, whole
+
 
 class Batches:
     """The batches of one epoch after the other: each `for` over it is an epoch, in a new order if it shuffles.
@@ -49,7 +51,7 @@ def batches(
     *,
     shuffle: bool,
     replace: bool = False,
-    rng: np.random.Generator | int | None = None,
+    rng: Rng = None,
 ) -> Batches:
     """Cut examples into batches; iterate over the result once for each epoch.
 
@@ -68,7 +70,8 @@ def batches(
         An iterable of (images, labels), with a length.
 
     Raises:
-        ValueError: no examples, not as many labels as images, a batch size below 1, or `replace` without `shuffle`.
+        ValueError: no examples, not as many labels as images, a batch size below 1, `replace` without `shuffle`, or
+            an `rng` that is none.
 
     >>> import numpy as np
     >>> digits, labels = np.zeros((5, 1, 28, 28), np.float32), np.arange(5)
@@ -86,13 +89,11 @@ def batches(
         )
     if not len(images):
         raise ValueError("batches: there are no examples; images and labels are empty")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(f"batches: batch_size must be a whole number of at least 1, not {batch_size!r}")
+    batch_size = whole("batches", "batch_size", batch_size)
     if replace and not shuffle:
         raise ValueError("batches: drawing with replacement is random; pass shuffle=True with replace=True")
-    return Batches(
-        images, labels, int(batch_size), shuffle=bool(shuffle), replace=bool(replace), rng=np.random.default_rng(rng)
-    )
+    rng = generator("batches", rng)
+    return Batches(images, labels, batch_size, shuffle=bool(shuffle), replace=bool(replace), rng=rng)
 
 
 def batch_innermost(images: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def decode(contents: bytes, axes: int, source: object) -> np.ndarray:
         state = "truncated" if there < announced else "too long"
         sizes = " x ".join(map(str, shape))
         raise ValueError(
-            f"{source}: {state}; its header announces {sizes} = {announced:,} bytes and it holds {there:,}; fetch the file again"
+            f"{source}: {state}; the header announces {sizes} = {announced:,} bytes and it holds {there:,}; fetch it again"
         )
     return np.frombuffer(contents, np.uint8, offset=start).reshape(shape)
 
