@@ -32,7 +32,7 @@ class Value:
         version: of a parameter or state, counted from 0 at the beginning of the trace.
         previous: the value that this one replaced by assignment.
         of: for a gradient, the value it is the gradient of.
-        number: the value itself, where it is a single number that was given, or one that a backward pass began with.
+        number: the value itself, where it is a single number and known.
         buffer: values with the same number here share memory; -1 where there is none.
         strides: of the array, in bytes.
         norm: the Euclidean norm of a gradient.
@@ -82,6 +82,10 @@ class GraphNode:
         tracked: for each input, whether a gradient flows back through it.
         saved: what the node keeps for its backward pass.
         cotangents: for each input, the value that its rule returned, or None.
+        backward_pass: for a node of a backward pass, which pass it belongs to, counted from 0; its place in `Graph.outputs`.
+        reached_by: for a node of a forward pass, the backward passes that went through it.
+        stops: why no gradient flows back through an input that has a rule: "needs no gradient", "detached" or "no_grad",
+            by the input's name.
         flops: floating-point operations, a multiply-add counting 2.
         seconds: time in the kernel, where the trace was asked for times.
         error: what the kernel raised, on the node where a step failed.
@@ -100,6 +104,9 @@ class GraphNode:
     tracked: list[bool] = field(default_factory=list)
     saved: list[Saved] = field(default_factory=list)
     cotangents: list[int | None] = field(default_factory=list)
+    backward_pass: int | None = None
+    reached_by: list[int] = field(default_factory=list)
+    stops: dict[str, str] = field(default_factory=dict)
     flops: int = 0
     seconds: float | None = None
     error: str | None = None

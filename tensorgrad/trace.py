@@ -76,6 +76,8 @@ class Recorder:
         self._scopes = ScopePaths(graph)
         self._scope_of: list[Scope | None] = []  # by id of the node
         self._origin: GraphNode | None = None  # the node whose rules are running
+        self._pass = -1  # which backward pass is running, or ran last
+        self._carrying: set[int] = set()  # values that a gradient flows back through
         self._flagged = False  # whether the kernel running raised a floating-point condition
         self._seconds: float | None = None
 
@@ -108,18 +110,23 @@ class Recorder:
             node.record = entry
             entry.tracked = [k in node.pullback.indices for k in range(len(inputs))]
             entry.saved = self._saved(node, entry)
+            self._carrying.add(entry.outputs[0])
         else:
             entry.tracked = [False] * len(inputs)
-        if self._flagged or any(self.graph.values[v].finite is False for v in entry.inputs if v is not None):
+        if entry.phase == "forward" and not all(entry.tracked):
+            entry.stops = self._stops(primitive, inputs, entry)
+        values = self.graph.values
+        products = entry.flops >= 16 * max(outputs[0].size, 1)  # BLAS raises no conditions, and here a look costs little
+        if self._flagged or products or any(values[v].finite is False for v in entry.inputs if v is not None):
             for array, value in zip(outputs, entry.outputs, strict=True):
-                self.graph.values[value].finite = _is_finite(array)
+                values[value].finite = _is_finite(array)
 
     def begin_backward(self, root: Tensor) -> None:
         """A backward pass begins at this tensor."""
         value = self.graph.values[self._value_of(root, "root")]
-        value.number = root.item() if root.size == 1 else None
         value.name = value.name or root.name
         self.graph.outputs.append(value.id)
+        self._pass = len(self.graph.outputs) - 1
 
     def enter_backward(self, node: Node | None) -> None:
         """From now on, the rules of this node run; None when the backward pass is over."""
@@ -133,6 +140,8 @@ class Recorder:
             if not self._origin.cotangents:
                 self._origin.cotangents = [None] * len(self._origin.inputs)
             self._origin.cotangents[index] = self._value_of(g, "gradient")
+            if self._pass not in self._origin.reached_by:
+                self._origin.reached_by.append(self._pass)
 
     def gradient(self, leaf: Tensor) -> None:
         """A leaf's `.grad` has been set."""
@@ -200,6 +209,7 @@ class Recorder:
             scope="",
             source=self._line_of_user(),
             forward=None if self._origin is None else self._origin.id,
+            backward_pass=self._pass if state.phase == "backward" and self._pass >= 0 else None,
             flops=primitive.flops(made[0].shape, *shapes) if made else 0,
         )
         scope = state.scope if self._origin is None else self._scope_of[self._origin.id]
@@ -227,7 +237,6 @@ class Recorder:
         value.name = x.name if isinstance(x, Tensor) else None
         if value.name and kind == "parameter":
             self._scopes.set(value, "name", current().scope, value.name)
-        value.number = array.item() if array.size == 1 and kind != "intermediate" else None
         value.finite = _is_finite(array)
         if self._bind:
             self.graph.bindings[value.id] = x
@@ -237,6 +246,8 @@ class Recorder:
         value = Value(len(self.graph.values), array.shape, str(array.dtype), kind, array.nbytes)
         value.strides = array.strides
         value.buffer = self._buffer_of(array)
+        if array.size == 1:
+            value.number = array.item()
         self._ids[id(array)] = weakref.ref(array), value.id
         return self._add_value(value)
 
@@ -260,6 +271,20 @@ class Recorder:
             for value in inputs_or_outputs:
                 if value is not None and self.graph.values[value].dtype != "number":
                     found.append(Saved(name, value, asking))
+        return found
+
+    def _stops(self, primitive: Primitive, inputs: tuple[Any, ...], entry: GraphNode) -> dict[str, str]:
+        """Why no gradient flows back through inputs that have a rule, where others have one or it stops just here."""
+        found = {}
+        for name, x, value, tracked in zip(entry.argument_names, inputs, entry.inputs, entry.tracked, strict=True):
+            if tracked or not isinstance(x, Tensor) or x.dtype.kind != "f" or name.partition("[")[0] not in primitive.rules:
+                continue
+            if x._requires_grad:
+                found[name] = "no_grad"
+            elif value in self._carrying:
+                found[name] = "detached"
+            elif any(entry.tracked):
+                found[name] = "needs no gradient"
         return found
 
     def _line_of_user(self) -> tuple[str, int] | None:

@@ -1,0 +1,91 @@
+// The picture model, and what follows from it: who stands in which band, who uses whose value.
+
+const picture = JSON.parse(document.getElementById('picture').textContent);
+const { rows, total } = picture;
+const TOP = -1; // the band index of rows outside every module
+
+const byId = new Map(); // id -> row
+const children = new Map([[TOP, []]]); // band index -> rows right inside it
+const besides = new Map(); // id of an op -> inputs drawn next to it, not above it
+const users = new Map(); // id -> rows that take that value
+
+function push(map, key, item) {
+  if (map.has(key)) map.get(key).push(item);
+  else map.set(key, [item]);
+}
+
+const isBand = (row) => row.kind === 'band';
+const isOp = (row) => row.kind === 'op';
+
+/** A row that has a strip of its own when everything is open. */
+const isRung = (row) => !isBand(row) && !row.beside;
+
+rows.forEach((row, index) => {
+  row.index = index;
+  row.depth = row.band === TOP ? 0 : rows[row.band].depth + 1;
+  byId.set(row.id, row);
+  if (isBand(row)) children.set(index, []);
+  if (row.beside) push(besides, row.beside, row);
+  else children.get(row.band).push(row);
+});
+
+/** Edges that end at a row, as {row: where the value comes from, grad: whether a gradient flows back, name}. */
+for (const row of rows) {
+  const edges = isOp(row) ? row.inputs ?? [] : row.kind === 'loss' ? [{ row: row.row, grad: row.backward_pass != null }] : [];
+  row.edges = edges.map((edge) => ({ ...edge, row: byId.get(edge.row) })).filter((edge) => edge.row);
+  for (const source of new Set(row.edges.map((edge) => edge.row))) push(users, source.id, row);
+}
+
+/** The bands around a row, outermost first. */
+function bandsAround(row) {
+  const found = [];
+  for (let b = row.band; b !== TOP; b = rows[b].band) found.unshift(rows[b]);
+  return found;
+}
+
+/** Whether `row` is `whole`, or inside that band. */
+const isWithin = (row, whole) => row === whole || (isBand(whole) && row.index > whole.index && row.index < whole.end);
+
+/** What a row is called in a few letters: r12 for an op, its name for anything else. */
+const shortName = (row) => (isOp(row) ? `r${row.number}` : row.name);
+
+/** How many rows a row stands for, where equal ones are folded: " ×12". */
+const timesOf = (row) => (row.times > 1 ? ` ×${row.times}` : '');
+
+/** The rows of a band that can be seen when all its bands are open. */
+const insideOf = (band) => rows.slice(band.index + 1, band.end);
+
+const deepest = Math.max(0, ...rows.map((row) => (isBand(row) ? row.depth + 1 : 0))); // how many bands nest
+
+/** What a closed band has to tell beside its sums. */
+function digest(band) {
+  const ops = insideOf(band).filter(isOp);
+  const saved = ops.flatMap((op) => op.saved ?? []).filter((value) => value.counted > 0);
+  const marks = ops.flatMap((op) => (op.marks ?? []).map((mark) => ({ ...mark, op })));
+  return {
+    savedCount: saved.length,
+    backCount: ops.filter((op) => op.backs || op.lane === 'backward').length,
+    forwardCount: ops.filter((op) => op.lane === 'forward').length,
+    optimizers: [...new Set(ops.flatMap((op) => (op.updates ?? []).map((update) => update.optimizer)))],
+    versions: [...new Set(ops.flatMap((op) => (op.params ?? []).flatMap((param) => param.next ?? [])))],
+    marks: [...marks.filter((mark) => mark.kind !== 'stop'), ...marks.filter((mark) => mark.kind === 'stop')],
+  };
+}
+for (const row of rows) if (isBand(row)) row.digest = digest(row);
+
+const LANES = ['parameters', 'forward', 'saved', 'backward', 'gradients', 'update', 'next'];
+
+/** Which lanes have anything in them; the others take no room. */
+const lanesUsed = new Set(['forward']);
+for (const row of rows) {
+  if (row.params?.length || row.beside) lanesUsed.add('parameters');
+  if (row.saved?.length) lanesUsed.add('saved');
+  if (row.backs?.length || row.lane === 'backward' || row.backward_pass != null) lanesUsed.add('backward');
+  if (row.params?.some(hasGradient)) lanesUsed.add('gradients');
+  if (row.updates?.length || row.lane === 'update') lanesUsed.add('update');
+  if (row.params?.some((param) => param.next != null)) lanesUsed.add('next');
+}
+
+function hasGradient(param) {
+  return param.grad != null || Boolean(param.stop);
+}

@@ -1,0 +1,56 @@
+// Words and figures: everything that becomes text on the page.
+
+const NBSP = '\u00a0'; // between a figure and its unit, so that no line breaks there
+
+const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+/** Text made safe to stand in HTML, in an element or in an attribute. */
+const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ESCAPES[character]);
+
+/** A name made safe, which may break after an underscore or a dot. */
+const breakable = (name) => escape(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
+
+const integer = (n) => n.toLocaleString('en');
+
+/** "1 op", "1,204 ops". */
+const counted = (n, noun) => `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
+
+/** A quantity with three digits and a prefix: 5.02 MB, 20.1 MFLOP. */
+function scaled(x, unit) {
+  const prefixes = ['', 'k', 'M', 'G', 'T', 'P'];
+  let step = 0;
+  while (x >= 999.5 && step < prefixes.length - 1) {
+    x /= 1000;
+    step++;
+  }
+  return `${step ? +x.toPrecision(3) : Math.round(x)}${NBSP}${prefixes[step]}${unit}`;
+}
+
+const bytes = (x) => scaled(x, 'B');
+const flops = (x) => scaled(x, 'FLOP');
+
+/** Milliseconds as a reader wants them: µs where they are few, s where they are many. */
+function duration(ms) {
+  if (ms > 0 && ms < 0.0995) return `${+(ms * 1000).toPrecision(2)}${NBSP}µs`;
+  if (ms >= 9999.5) return `${+(ms / 1000).toPrecision(3)}${NBSP}s`;
+  return `${ms >= 99.95 ? ms.toFixed(0) : ms >= 9.995 ? ms.toFixed(1) : ms.toFixed(2)}${NBSP}ms`;
+}
+
+/** A share of the whole: 41 %, 0.4 %, <0.1 %. */
+function percent(share) {
+  const x = share * 100;
+  if (x > 0 && x < 0.05) return `<0.1${NBSP}%`;
+  return `${x > 0 && x < 0.95 ? x.toFixed(1) : x.toFixed(0)}${NBSP}%`;
+}
+
+/** A shape as Python writes it, without blanks: (64,8,28,28), (8,), (). */
+const shapeOf = (array) => `(${array.shape.join(',')}${array.shape.length === 1 ? ',' : ''})`;
+
+/** A shape, a dtype and, where it is one known number, that: "(64,10) f32", "() f32 = 2.3026". */
+const typeOf = (array) => `${shapeOf(array)} ${array.dtype}${array.number == null ? '' : ` = ${figure(array.number)}`}`;
+
+/** A number in at most five digits; infinities and NaN come as strings and stay what they are. */
+const figure = (x) => (typeof x === 'number' && !Number.isInteger(x) ? String(+x.toPrecision(5)) : String(x));
+
+/** The norm of a gradient: |g| 0.412 */
+const norm = (x) => `|g|${NBSP}${typeof x === 'number' ? +x.toPrecision(3) : x}`;
