@@ -90,9 +90,9 @@ def save_plot(
     x: ArrayLike,
     curves: Mapping[str, ArrayLike],
     *,
-    title: str,
-    xlabel: str,
+    xlabel: str = "iteration",
     ylabel: str,
+    title: str = "",
     ylim: tuple[float, float | None] = (0.0, None),
 ) -> None:
     """Draw curves over a common axis into a PNG file, with a grid and a legend.
@@ -101,7 +101,7 @@ def save_plot(
         path: the file, replaced only by a whole one.
         x: (N,), where the values lie.
         curves: values (N,) by the name that the legend gives them; nan where there is none.
-        title, xlabel, ylabel: the words on it.
+        xlabel, ylabel, title: the words on it.
         ylim: where the vertical axis begins and ends; None lets the values decide.
     """
     from matplotlib.figure import Figure  # here, as it takes a while, and without pyplot, which wants a screen
