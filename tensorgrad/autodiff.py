@@ -194,13 +194,15 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _accumulate(leaf: Tensor, g: Tensor, handed: set[int]) -> None:
+    recorder = current().recorder
+    if recorder is not None:
+        recorder.gradient_read(leaf)
     if leaf._grad is not None:
         g = ops.add(leaf._grad, g)
     elif id(_owner(g)) in handed or not g._data.flags.writeable:
         g = ops.positive(g)  # a copy: whoever changes one gradient in place changes no other
     handed.add(id(_owner(g)))
     leaf._grad = g
-    recorder = current().recorder
     if recorder is not None:
         recorder.gradient(leaf)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .state import per_thread
+
 if TYPE_CHECKING:
     from .node import Node
 
@@ -96,6 +98,7 @@ class Tensor:
     @property
     def data(self) -> np.ndarray:
         """The array itself. That of a tensor that primitives made in a graph is read-only: the backward pass may need it."""
+        self._tell("value_read", ".data")
         if self._node is None:
             return self._data
         view = self._data.view()
@@ -109,6 +112,7 @@ class Tensor:
         array = as_array(value, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"cannot set data of shape {array.shape} on a tensor of shape {self.shape}; make a new Tensor")
+        self._tell("data_set")
         self._data = array
         self.version += 1
 
@@ -129,6 +133,7 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
+        self._tell("gradient_read")
         return self._grad
 
     @grad.setter
@@ -137,6 +142,7 @@ class Tensor:
             got = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"grad must be None or a tensor of the shape {self.shape} of its tensor, not {got}")
         self._grad = value
+        self._tell("gradient_set")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -161,6 +167,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """A copy of the data as an array that is the caller's own."""
+        self._tell("value_read", "numpy()")
         return self._data.copy()
 
     def item(self) -> Number:
@@ -169,7 +176,14 @@ class Tensor:
             raise ValueError(
                 f"item() reads a tensor of one value, and this one has shape {self.shape}; index or reduce it first"
             )
+        self._tell("value_read", "item()")
         return self._data.item()
+
+    def _tell(self, event: str, *details: str) -> None:
+        """Let a running trace know what is done to this tensor past the primitives."""
+        recorder = per_thread.state.recorder
+        if recorder is not None:
+            getattr(recorder, event)(self, *details)
 
     def detach(self) -> Tensor:
         """The same data as a leaf that needs no gradient: where a gradient shall stop."""

@@ -161,6 +161,18 @@ class Recorder:
         after.kind, after.name = before.kind, before.name
         after.version, after.previous = before.version + 1, before.id
 
+    def value_read(self, tensor: Tensor, how: str) -> None:
+        """A tensor's value is read by Python code: what that does with it no primitive shows."""
+
+    def data_set(self, leaf: Tensor) -> None:
+        """A leaf's data is about to be rebound without an assignment."""
+
+    def gradient_read(self, leaf: Tensor) -> None:
+        """A leaf's `.grad` is looked at, by the user, an optimizer, or a backward pass that adds to it."""
+
+    def gradient_set(self, leaf: Tensor) -> None:
+        """A leaf's `.grad` has been set by other than a backward pass."""
+
     def watch_floating_point(self) -> np.errstate:
         """A context in which NumPy reports invalid operations, overflows and divisions by zero to this recorder.
 
