@@ -40,5 +40,5 @@ class Flatten(Module):
     def forward(self, x: Any) -> tg.Tensor:
         return tg.flatten(x, self.start_axis)
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         return "" if self.start_axis == 1 else f"start_axis={self.start_axis}"

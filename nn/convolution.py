@@ -77,7 +77,7 @@ class Conv2D(Module):
             x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups
         )
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={shown(self.kernel_size)}"
         for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
             size = getattr(self, name)

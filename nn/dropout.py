@@ -35,5 +35,5 @@ class Dropout(Module):
             return tg.dropout(x, self.rate, rng=self.rng)
         return x if isinstance(x, tg.Tensor) else tg.Tensor(x)
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.rate:g}"

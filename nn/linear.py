@@ -55,5 +55,5 @@ class Linear(Module):
     def forward(self, x: Any) -> tg.Tensor:
         return tg.linear(x, self.weight, self.bias)
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import reprlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -150,9 +151,9 @@ class Module:
                 f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} cannot take its place; "
                 f"to give it a new value use tg.assign(module.{name}, value), to replace it assign a nn.{kind}"
             )
-        _refuse_untracked(value, f"{type(self).__name__}.{name}")
+        parts = list(_parts_of(value, (name,)))
         object.__setattr__(self, name, value)
-        for path, part in _parts_of(value, (name,)):
+        for path, part in parts:
             _remember_name(part, path)
 
     # -- what the module holds -----------------------------------------------------------------------------------
@@ -238,12 +239,13 @@ class Module:
 
     # -- representation ------------------------------------------------------------------------------------------
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         """The arguments that the representation shows for a layer, such as "784, 10"; none by default."""
         return ""
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        settings = self.settings()
+        settings = self.extra_repr()
         lines = []
         for name, part in self.named_parts():
             if isinstance(part, Module):
@@ -283,16 +285,13 @@ def _parts_of(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _parts_of(item, (*path, key))
-    else:
-        _refuse_untracked(value, _joined(path))
-
-
-def _refuse_untracked(value: Any, name: str) -> None:
-    if isinstance(value, tg.Tensor) and value.requires_grad and value.is_leaf and not isinstance(value, Parameter):
+    elif isinstance(value, tg.Tensor) and value.requires_grad and value.is_leaf:
         raise TypeError(
-            f"{name} is a {type(value).__name__} that requires a gradient but no nn.Parameter, so no optimizer would "
+            f"{_joined(path)} is a {type(value).__name__} that requires a gradient but no nn.Parameter, so no optimizer would "
             "update it; make it nn.Parameter(...), or, if it shall not be trained, a tensor that requires none"
         )
+    elif isinstance(value, set | frozenset) and any(isinstance(item, Module | tg.Tensor) for item in value):
+        raise TypeError(f"{_joined(path)} is a set of modules or tensors, and a set has no order; make it a list")
 
 
 def _resolve(module: Module, path: Path) -> Any:

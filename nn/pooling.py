@@ -27,7 +27,7 @@ class _Pool2D(Module):
                 f"take at most {min(most)} here, or a larger kernel_size"
             )
 
-    def settings(self) -> str:
+    def extra_repr(self) -> str:
         text = shown(self.kernel_size)
         text += f", stride={shown(self.stride)}" if self.stride != self.kernel_size else ""
         text += f", padding={shown(self.padding)}" if self.padding != (0, 0) else ""
@@ -56,8 +56,8 @@ class MaxPool2D(_Pool2D):
             x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation, ceil_mode=self.ceil_mode
         )
 
-    def settings(self) -> str:
-        return super().settings() + (f", dilation={shown(self.dilation)}" if self.dilation != (1, 1) else "")
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", dilation={shown(self.dilation)}" if self.dilation != (1, 1) else "")
 
 
 class AvgPool2D(_Pool2D):
@@ -94,5 +94,5 @@ class AvgPool2D(_Pool2D):
             count_include_pad=self.count_include_pad,
         )
 
-    def settings(self) -> str:
-        return super().settings() + ("" if self.count_include_pad else ", count_include_pad=False")
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.count_include_pad else ", count_include_pad=False")

@@ -87,8 +87,8 @@ class Adam(Optimizer):
     >>> optimizer = Adam([p], 0.1)
     >>> (p * p).backward()
     >>> optimizer.step()
-    >>> p
-    Parameter(0.9, dtype=float32, requires_grad=True)
+    >>> round(p.item(), 6)
+    0.9
     """
 
     primitive = adam_update

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-PIECE = 1 << 14
+PIECE = 1 << 16
 """Elements of a piece: few enough for several arrays' pieces to fit in cache, enough to outweigh the calls."""
 
 
@@ -16,12 +16,16 @@ def in_pieces(step: Callable[..., None], *inputs: np.ndarray, results: int = 1, 
     The results have the shape, dtype and memory order of the first input. Inputs in another order are copied first.
 
     Args:
-        step: is called with a flat piece of each input, then of each result, to be written, then with scratch space.
+        step: is called with a piece of each input, then of each result, to be written, then with scratch space.
         inputs: the arrays.
         results: number of arrays that the step writes.
         scratch: number of further pieces that it writes in on the way.
     """
     first = inputs[0]
+    if first.size <= PIECE and all(x.flags.c_contiguous for x in inputs):
+        made = [np.empty(first.shape, first.dtype) for _ in range(results + scratch)]
+        step(*inputs, *made)
+        return made[:results]
     axes = _memory_order(first)
     flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs]
     made = [np.empty(first.size, first.dtype) for _ in range(results)]
