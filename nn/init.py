@@ -50,7 +50,11 @@ def zeros() -> Initializer:
 
 def constant(value: float) -> Initializer:
     """The same value everywhere."""
-    return lambda shape, rng=None: np.full(shape, value, np.float32)
+
+    def initial(shape: Shape, rng: Rng = None) -> np.ndarray:
+        return np.full(shape, value, np.float32)
+
+    return initial
 
 
 def kaiming_normal(*, negative_slope: float = 0.0, mode: str = "fan_in") -> Initializer:
@@ -60,13 +64,13 @@ def kaiming_normal(*, negative_slope: float = 0.0, mode: str = "fan_in") -> Init
     He, Zhang, Ren and Sun, Delving Deep into Rectifiers, 2015, https://arxiv.org/abs/1502.01852.
     """
     _check_mode("kaiming_normal", mode)
-    return lambda shape, rng=None: normal(_kaiming_std(shape, negative_slope, mode))(shape, rng)
+    return _scaled(normal, lambda shape: _kaiming_std(shape, negative_slope, mode))
 
 
 def kaiming_uniform(*, negative_slope: float = 0.0, mode: str = "fan_in") -> Initializer:
     """As `kaiming_normal`, of the same variance, but spread evenly over [-b, b). With slope sqrt(5), b is 1 / sqrt(fan)."""
     _check_mode("kaiming_uniform", mode)
-    return lambda shape, rng=None: _symmetric(_kaiming_std(shape, negative_slope, mode))(shape, rng)
+    return _scaled(_symmetric, lambda shape: _kaiming_std(shape, negative_slope, mode))
 
 
 def xavier_normal(gain: float = 1.0) -> Initializer:
@@ -75,12 +79,12 @@ def xavier_normal(gain: float = 1.0) -> Initializer:
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010,
     https://proceedings.mlr.press/v9/glorot10a.html.
     """
-    return lambda shape, rng=None: normal(_xavier_std(shape, gain))(shape, rng)
+    return _scaled(normal, lambda shape: _xavier_std(shape, gain))
 
 
 def xavier_uniform(gain: float = 1.0) -> Initializer:
     """As `xavier_normal`, of the same variance, but spread evenly over [-b, b)."""
-    return lambda shape, rng=None: _symmetric(_xavier_std(shape, gain))(shape, rng)
+    return _scaled(_symmetric, lambda shape: _xavier_std(shape, gain))
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -109,6 +113,15 @@ def _xavier_std(shape: Shape, gain: float) -> float:
     return gain * math.sqrt(2 / sum(fans(shape))) if sum(fans(shape)) else 0.0
 
 
+def _scaled(spread: Callable[[float], Initializer], std_of: Callable[[Shape], float]) -> Initializer:
+    """Values whose standard deviation follows from the shape of the weight."""
+
+    def initial(shape: Shape, rng: Rng = None) -> np.ndarray:
+        return spread(std_of(shape))(shape, rng)
+
+    return initial
+
+
 def _symmetric(std: float) -> Initializer:
     bound = math.sqrt(3) * std  # the standard deviation of U(-b, b) is b / sqrt(3)
     return uniform(-bound, bound)
@@ -121,12 +134,12 @@ def weight_and_bias(
 
     Without `init` both are PyTorch's defaults: U(-b, b) with b = 1 / sqrt(fan_in). With `init` the bias is 0.
     """
-    rng = generator(layer, rng)
-    drawn = np.asarray((init or kaiming_uniform(negative_slope=math.sqrt(5)))(shape, rng))
+    source = generator(layer, rng)
+    drawn = np.asarray((init or kaiming_uniform(negative_slope=math.sqrt(5)))(shape, source))
     if drawn.shape != shape:
         raise ValueError(f"{layer}: init returned an array of shape {drawn.shape}, and the weight has shape {shape}")
     weight = Parameter(drawn.astype(dtype))
     if not bias:
         return weight, None
     bound = 0.0 if init else 1 / math.sqrt(fans(shape)[0])
-    return weight, Parameter(uniform(-bound, bound)(shape[:1], rng).astype(dtype) if bound else np.zeros(shape[:1], dtype))
+    return weight, Parameter(uniform(-bound, bound)(shape[:1], source).astype(dtype) if bound else np.zeros(shape[:1], dtype))

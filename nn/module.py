@@ -108,7 +108,7 @@ class Module:
     """
 
     training: bool = True
-    _place: tuple[Path, str] = ((), "")  # the path under which a module called it last, and that as a name
+    _place: tuple[Path, str] = ((), "")  # the path under which another module holds it, and that as a name
 
     def forward(self, *inputs: Any) -> Any:
         """What the module computes; subclasses define it, and users call the module itself."""
@@ -306,9 +306,9 @@ def _resolve(module: Module, path: Path) -> Any:
 
 
 def _remember_name(part: Any, path: Path) -> None:
-    """Tell a part what its module calls it: tensors are drawn by that name, modules open their scope under it."""
+    """Tell a part its first name: tensors are drawn by it, modules open their scope under it."""
     if isinstance(part, Module):
-        part.__dict__["_place"] = path, _joined(path)
+        part.__dict__.setdefault("_place", (path, _joined(path)))
     elif part.name is None:
         part.name = _joined(path)
 

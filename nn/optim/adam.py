@@ -104,21 +104,23 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def checked(self, *, betas: tuple[float, float], eps: float, weight_decay: float) -> dict[str, Any]:
+    def checked(self, **settings: Any) -> dict[str, Any]:
         name = type(self).__name__
         try:
-            beta1, beta2 = (number(name, "betas", beta, high=1.0) for beta in betas)
+            betas = tuple(number(name, "betas", beta, high=math.nextafter(1.0, 0.0)) for beta in settings["betas"])
         except (TypeError, ValueError):
-            beta1 = beta2 = 1.0
-        if max(beta1, beta2) == 1.0:
-            raise ValueError(f"{name}: betas must be two numbers from 0 to below 1, such as (0.9, 0.999), not {betas!r}")
+            betas = ()
+        if len(betas) != 2:
+            raise ValueError(
+                f"{name}: betas must be two numbers from 0 to below 1, such as (0.9, 0.999), not {settings['betas']!r}"
+            )
         return {
-            "betas": (beta1, beta2),
-            "eps": number(name, "eps", eps),
-            "weight_decay": number(name, "weight_decay", weight_decay),
+            "betas": betas,
+            "eps": number(name, "eps", settings["eps"]),
+            "weight_decay": number(name, "weight_decay", settings["weight_decay"]),
         }
 
-    def new_state(self, parameter: tg.Tensor, **_: Any) -> dict[str, tg.Tensor]:
+    def new_state(self, parameter: tg.Tensor, **settings: Any) -> dict[str, tg.Tensor]:
         return {
             "mean": tg.Tensor(np.zeros_like(parameter.data)),
             "square": tg.Tensor(np.zeros_like(parameter.data)),

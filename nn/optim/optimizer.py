@@ -67,7 +67,7 @@ class Optimizer:
             raise TypeError(
                 f"{name}: takes an iterable of parameters or of groups, not one {type(params).__name__}; put it in a list"
             )
-        items = list(params)
+        items: list[Any] = list(params)
         grouped = bool(items) and all(isinstance(item, Mapping) for item in items)
         for group in items if grouped else [{"params": items}]:
             self._add(dict(group), lr, settings)

@@ -85,34 +85,22 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
-    def checked(self, *, momentum: float, nesterov: bool, weight_decay: float) -> dict[str, Any]:
-        momentum = number("SGD", "momentum", momentum, high=1.0)
-        if nesterov and not momentum:
+    def checked(self, **settings: Any) -> dict[str, Any]:
+        momentum = number("SGD", "momentum", settings["momentum"], high=1.0)
+        if settings["nesterov"] and not momentum:
             raise ValueError("SGD: nesterov=True needs a momentum above 0, such as momentum=0.9")
-        return {
-            "momentum": momentum,
-            "nesterov": bool(nesterov),
-            "weight_decay": number("SGD", "weight_decay", weight_decay),
-        }
+        weight_decay = number("SGD", "weight_decay", settings["weight_decay"])
+        return {"momentum": momentum, "nesterov": bool(settings["nesterov"]), "weight_decay": weight_decay}
 
-    def new_state(self, parameter: tg.Tensor, *, momentum: float, **_: Any) -> dict[str, tg.Tensor]:
-        return {"velocity": tg.Tensor(np.zeros_like(parameter.data))} if momentum else {}
+    def new_state(self, parameter: tg.Tensor, **settings: Any) -> dict[str, tg.Tensor]:
+        return {"velocity": tg.Tensor(np.zeros_like(parameter.data))} if settings["momentum"] else {}
 
     def update(
-        self,
-        parameter: tg.Tensor,
-        gradient: tg.Tensor,
-        rate: tg.Tensor,
-        cells: dict[str, tg.Tensor],
-        *,
-        weight_decay: float,
-        **settings: Any,
+        self, parameter: tg.Tensor, gradient: tg.Tensor, rate: tg.Tensor, cells: dict[str, tg.Tensor], **settings: Any
     ) -> None:
         if not cells:
-            tg.assign(parameter, sgd_update(parameter, gradient, rate, weight_decay=weight_decay))
+            tg.assign(parameter, sgd_update(parameter, gradient, rate, weight_decay=settings["weight_decay"]))
             return
-        new, velocity = momentum_update.outputs(
-            parameter, gradient, cells["velocity"], rate, weight_decay=weight_decay, **settings
-        )
+        new, velocity = momentum_update.outputs(parameter, gradient, cells["velocity"], rate, **settings)
         tg.assign(parameter, new)
         tg.assign(cells["velocity"], velocity)

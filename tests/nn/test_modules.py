@@ -189,6 +189,28 @@ def test_a_module_shared_by_two_parents_is_named_by_the_one_that_calls_it():
     assert [first(1), second(1), first(1)] == ["mine", "other", "mine"]
 
 
+def test_a_module_held_twice_runs_under_its_first_name():
+    class Net(nn.Module):
+        def __init__(self):
+            self.first = Probe()
+            self.second = self.first
+
+        def forward(self, x):
+            return self.second(x)
+
+    net = Net()
+    net(1)
+    assert net.first.seen == "first"
+
+
+def test_a_slice_of_a_sequential_names_its_own_children():
+    model = nn.Sequential(Probe(), Probe(), Probe())
+    tail = model[1:]
+    for container, expected in ((tail, ["0", "1"]), (model, ["0", "1", "2"]), (tail, ["0", "1"])):
+        container(1)
+        assert [probe.seen for probe in container] == expected
+
+
 def test_a_module_of_nobody_runs_in_the_scope_of_its_caller():
     class Net(nn.Module):
         def __init__(self):

@@ -100,11 +100,11 @@ def test_files_that_cannot_be_loaded_are_named_and_change_nothing(tmp_path):
     contents = whole.read_bytes()
     for damaged in (b"", b"hello", contents[:-1], contents[:40], b"\xff" * 100):
         bad.write_bytes(damaged)
-        with pytest.raises(ValueError, match="bad.safetensors is no safetensors file"):
+        with pytest.raises(ValueError, match=r"bad\.safetensors is no safetensors file"):
             nn.load_weights(target, bad)
 
     nn.save_weights(nn.Sequential(nn.Conv2D(1, 2, 5), nn.Linear(2, 2)), bad)
-    with pytest.raises(ValueError, match="bad.safetensors does not fit") as caught:
+    with pytest.raises(ValueError, match=r"bad\.safetensors does not fit") as caught:
         nn.load_weights(target, bad)
     for part in ("0.weight has shape (2, 1, 5, 5), needs (2, 1, 3, 3)", "missing: 2.weight, 2.bias", "unexpected: 1."):
         assert part in str(caught.value)
