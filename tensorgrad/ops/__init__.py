@@ -2,10 +2,27 @@
 
 from .arithmetic import add, divide, multiply, negative, positive, power, subtract
 from .assign import assign
+from .comparison import clip, equal, greater, greater_equal, less, less_equal, maximum, minimum, not_equal, where
 from .convolution import col2im, conv2d, im2col
-from .elementwise import equal, exp, greater, greater_equal, less, less_equal, log, not_equal, relu, where
+from .elementwise import abs, cos, erf, exp, gelu, log, relu, sigmoid, sign, silu, sin, softplus, sqrt, tanh
 from .indexing import getitem
-from .matmul import matmul
+from .loss import cross_entropy
+from .matmul import linear, matmul
+from .normalization import log_softmax, softmax
 from .pooling import avg_pool2d, max_pool2d
-from .reduction import sum
-from .shape import astype, broadcast_to, flatten, permute, reshape, squeeze, transpose, unsqueeze
+from .random import dropout
+from .reduction import logsumexp, max, mean, min, prod, std, sum, var
+from .shape import (
+    astype,
+    broadcast_to,
+    concatenate,
+    flatten,
+    pad,
+    permute,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    transpose,
+    unsqueeze,
+)

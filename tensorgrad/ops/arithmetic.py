@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from ..primitive import primitive
 from ..tensor import Tensor, as_operand
-from .elementwise import equal, greater_equal, log, where
+from .comparison import equal, greater_equal, where_
+from .elementwise import log
 
 
 @primitive(elementwise=True)
@@ -72,7 +73,7 @@ positive.vjp(x=lambda g: g)
 
 
 @primitive(elementwise=True)
-def raise_(x, *, exponent, out=None):
+def nth_power(x, *, exponent, out=None):
     """x to the power of a number."""
     if out is not None:
         return np.power(x, exponent, out=out)
@@ -83,10 +84,10 @@ def _slope(x, exponent):
     """The derivative of x to the power of a number: of x**0 it is 0 everywhere, even at 0, where 1/x is infinite."""
     if exponent == 2:
         return x * 2
-    return raise_(x, exponent=exponent - 1 if exponent else 0) * exponent
+    return nth_power(x, exponent=exponent - 1 if exponent else 0) * exponent
 
 
-raise_.vjp(x=lambda g, x, exponent: g * _slope(x, exponent))
+nth_power.vjp(x=lambda g, x, exponent: g * _slope(x, exponent))
 
 
 @primitive(elementwise=True)
@@ -98,13 +99,13 @@ def power_(x, y, *, out=None):
 def _base_cotangent(g, x, y):
     """g y x**(y-1): 0 at 0**0, as the derivative of x**0 = 1 is."""
     both_zero = equal(x, 0) * equal(y, 0)
-    return g * y * power_(x, where(both_zero, 1, y) - 1)
+    return g * y * power_(x, where_(both_zero, 1, y) - 1)
 
 
 def _exponent_cotangent(g, x, y, out):
     """g x**y log(x): 0 at x = 0 with y >= 0, where the power itself is flat; nan for negative x."""
     flat = equal(x, 0) * greater_equal(y, 0)
-    return g * out * log(where(flat, 1, x))
+    return g * out * log(where_(flat, 1, x))
 
 
 power_.vjp(x=_base_cotangent, y=_exponent_cotangent)
@@ -121,5 +122,5 @@ def power(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Any:
     """
     exponent = as_operand(y) if not isinstance(y, Tensor) else y
     if isinstance(exponent, int | float):
-        return raise_(x, exponent=exponent)
+        return nth_power(x, exponent=exponent)
     return power_(x, y)

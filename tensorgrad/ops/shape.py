@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from ..primitive import primitive
 from ..state import no_grad
 from ..tensor import Tensor
 from .axes import Axis, normalized_axes, normalized_axis
+from .indexing import getitem_
 
 # -- other axes over the same elements -------------------------------------------------------------------------------
 
@@ -193,3 +195,126 @@ def astype(x: ArrayLike | Tensor, dtype: DTypeLike) -> Tensor:
         raise TypeError(f"astype: a tensor holds real numbers or booleans, not {dtype}; choose a dtype of these")
     with no_grad():
         return astype_(x, dtype=dtype)
+
+
+# -- joining, parting and padding ------------------------------------------------------------------------------------
+
+
+def _along(axis, entry):
+    """The index that takes `entry` of an axis and everything of the others."""
+    return (slice(None),) * axis + (entry,)
+
+
+@primitive
+def concatenate_(*xs, axis):
+    return np.concatenate(xs, axis)
+
+
+def _part(g, position, xs_shape, axis):
+    start = sum(shape[axis] for shape in xs_shape[:position])
+    return getitem_(g, index=_along(axis, slice(start, start + xs_shape[position][axis])))
+
+
+concatenate_.vjp(xs=_part)
+
+
+def concatenate(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
+    """Joined along an axis that they have; all other sizes are equal.
+
+    >>> import tensorgrad as tg
+    >>> tg.concatenate([[1.0, 2.0], [3.0]])
+    Tensor([1., 2., 3.], dtype=float32)
+    """
+    _refuse_nothing("concatenate", xs)
+    return concatenate_(*xs, axis=normalized_axis("concatenate", axis, np.ndim(xs[0])))
+
+
+@primitive
+def stack_(*xs, axis):
+    return np.stack(xs, axis)
+
+
+stack_.vjp(xs=lambda g, position, axis: getitem_(g, index=_along(axis, position)))
+
+
+def stack(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
+    """Joined along a new axis, which has the number `axis` in the result; all shapes are equal.
+
+    >>> import tensorgrad as tg
+    >>> tg.stack([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    Tensor([[1., 3.],
+            [2., 4.]], dtype=float32)
+    """
+    _refuse_nothing("stack", xs)
+    return stack_(*xs, axis=normalized_axis("stack", axis, np.ndim(xs[0]) + 1))
+
+
+def _refuse_nothing(name: str, xs: Sequence[ArrayLike | Tensor]) -> None:
+    if not isinstance(xs, Sequence | np.ndarray | Tensor) or not len(xs):
+        raise ValueError(f"{name}: there is nothing to join; pass a list with at least one tensor or array")
+
+
+def split(x: ArrayLike | Tensor, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Parted along an axis into this many equal parts, or at these indices, as by NumPy.
+
+    Raises:
+        ValueError: the axis cannot be parted equally.
+
+    >>> import tensorgrad as tg
+    >>> tg.split([1.0, 2.0, 3.0], [1])
+    [Tensor([1.], dtype=float32), Tensor([2., 3.], dtype=float32)]
+    """
+    shape = np.shape(x)
+    axis = normalized_axis("split", axis, len(shape))
+    size = shape[axis]
+    if isinstance(parts, Sequence):
+        bounds = [0, *parts, size]
+    elif parts < 1 or size % parts:
+        raise ValueError(
+            f"split: axis {axis} of the shape {shape} cannot be parted into {parts} equal parts; pass indices to part at"
+        )
+    else:
+        bounds = list(range(0, size + 1, size // parts)) if size else [0] * (parts + 1)
+    return [getitem_(x, index=_along(axis, slice(a, b))) for a, b in itertools.pairwise(bounds)]
+
+
+@primitive
+def pad_(x, *, pad_width, value=0.0):
+    """x inside a larger array of the same memory order, filled with the value."""
+    shape = [before + n + after for n, (before, after) in zip(x.shape, pad_width, strict=True)]
+    padded = np.full_like(x, value, shape=shape)
+    padded[_inside(x.shape, pad_width)] = x
+    return padded
+
+
+def _inside(shape, pad_width):
+    return tuple(slice(before, before + n) for n, (before, _) in zip(shape, pad_width, strict=True))
+
+
+pad_.vjp(x=lambda g, x_shape, pad_width: getitem_(g, index=_inside(x_shape, pad_width)))
+
+
+def pad(x: ArrayLike | Tensor, pad_width: int | Sequence[int] | Sequence[Sequence[int]], value: float = 0.0) -> Tensor:
+    """x with a margin of one value around it.
+
+    Args:
+        x: any array.
+        pad_width: for each axis how many elements to add (before, after); or one such pair, or one number, for all axes.
+        value: of the elements added.
+
+    Raises:
+        ValueError: `pad_width` does not fit the axes, or is negative.
+
+    >>> import tensorgrad as tg
+    >>> tg.pad([[1.0, 2.0]], ((1, 0), (0, 2)))
+    Tensor([[0., 0., 0., 0.],
+            [1., 2., 0., 0.]], dtype=float32)
+    """
+    ndim = np.ndim(x)
+    try:
+        widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
+    except ValueError:
+        raise ValueError(f"pad: pad_width={pad_width} does not give a pair (before, after) for each of {ndim} axes") from None
+    if widths.dtype.kind not in "iu" or (widths < 0).any():
+        raise ValueError(f"pad: pad_width={pad_width} must hold integers that are not negative; to cut off, index")
+    return pad_(x, pad_width=tuple((int(before), int(after)) for before, after in widths), value=value)
