@@ -8,7 +8,7 @@ a graph of its own and can be differentiated in turn.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from .primitive import Call
 
 
-def topological_order(root: Node | Tensor) -> list[Node | Tensor]:
-    """The nodes and leaves behind `root`, each after all its consumers; iterative, so any depth will do."""
+def topological_order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[Node | Tensor]:
+    """The nodes and leaves behind `root`, each after all its consumers; iterative, so any depth will do.
+
+    What lies behind the `ends` is left out.
+    """
     consumers: dict[Node | Tensor, int] = {root: 0}
-    stack = [root] if isinstance(root, Node) else []
+    stack = [root] if isinstance(root, Node) and root not in ends else []
     while stack:
         node = stack.pop()
         if node.edges is None:
@@ -39,13 +42,13 @@ def topological_order(root: Node | Tensor) -> list[Node | Tensor]:
                 consumers[edge] += 1
             else:
                 consumers[edge] = 1
-                if type(edge) is Node:
+                if type(edge) is Node and edge not in ends:
                     stack.append(edge)
     order, ready = [], [root]
     while ready:
         node = ready.pop()
         order.append(node)
-        if type(node) is Node:
+        if type(node) is Node and node not in ends:
             for edge in node.edges:
                 left = consumers[edge] = consumers[edge] - 1
                 if not left:
@@ -75,7 +78,9 @@ def backward(
     >>> first.item(), x.grad.item()  # 3 x^2, 6 x
     (27.0, 18.0)
     """
-    _differentiate(root, _cotangent(root, gradient), None, keep=retain_graph or create_graph, create_graph=create_graph)
+    g = _cotangent(root, gradient)
+    order = topological_order(root._node or root)
+    _differentiate(root, g, order, None, keep=retain_graph or create_graph, create_graph=create_graph)
 
 
 def _cotangent(root: Tensor, gradient: ArrayLike | Tensor | None) -> Tensor:
@@ -98,17 +103,20 @@ def _cotangent(root: Tensor, gradient: ArrayLike | Tensor | None) -> Tensor:
 
 
 def _differentiate(
-    root: Tensor, g: Tensor, targets: list[Tensor] | None, *, keep: bool, create_graph: bool
-) -> list[Tensor | None]:
-    """The walk. Without `targets` it fills in `.grad`; else it returns the cotangents of these tensors instead."""
-    state = current()
-    order = topological_order(root._node or root)
-    wanted = None if targets is None else {t._node or t for t in targets}
+    root: Tensor,
+    g: Tensor,
+    order: list[Node | Tensor],
+    wanted: Collection[Node | Tensor] | None,
+    *,
+    keep: bool,
+    create_graph: bool,
+) -> dict[Node | Tensor, Tensor]:
+    """The walk. It fills in `.grad`; or, where nodes and leaves are `wanted`, it returns their cotangents instead."""
     useful = None if wanted is None else _leading_to(wanted, order)
     found: dict[Node | Tensor, Tensor] = {}
     handed = {id(_owner(g))}  # arrays that a caller or a leaf holds already: no other leaf is given them
     cotangents = {order[0]: g}
-    recorder = state.recorder
+    recorder = current().recorder
     if recorder is not None:
         recorder.begin_backward(root)
     with setting(builds_graph=create_graph, phase="backward"):
@@ -118,6 +126,7 @@ def _differentiate(
                 continue  # nothing useful came here
             if wanted is not None and node in wanted:
                 found[node] = g
+                continue
             if type(node) is not Node:
                 if wanted is None:
                     _accumulate(node, g, handed)
@@ -133,10 +142,10 @@ def _differentiate(
                     recorder.enter_backward(None)
             if not keep:
                 node.free()
-    return [] if targets is None else [found.get(t._node or t) for t in targets]
+    return found
 
 
-def _leading_to(wanted: set[Node | Tensor], order: list[Node | Tensor]) -> set[Node | Tensor]:
+def _leading_to(wanted: Collection[Node | Tensor], order: list[Node | Tensor]) -> set[Node | Tensor]:
     """Those in `order` through which the wanted ones are reached: only their cotangents are worth computing."""
     useful = set(wanted)
     for node in reversed(order):
@@ -159,6 +168,8 @@ def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: s
                 gi = call.function(g, residuals[where[0]])
             else:
                 gi = call.function(g, *[residuals[k] for k in where]) if where else call.function(g)
+            if not isinstance(gi, Tensor):
+                raise TypeError(f"the rule must return a tensor, written with primitives, not {type(gi).__name__}")
             if gi._data.shape != edge.shape:
                 gi = unbroadcast(gi, edge.shape)
         except Exception as error:
@@ -186,10 +197,9 @@ def _call_by_name(node: Node, call: Call, g: Tensor, residuals: list[Any]) -> Te
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum a cotangent back to the shape of an input that was broadcast. A shape that never was is an error."""
     lead = g.ndim - len(shape)
-    stretched = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1)
-    kept = tuple(n for i, n in enumerate(g.shape) if i not in stretched)
-    if lead < 0 or kept != tuple(n for i, n in enumerate(shape) if lead + i not in stretched):
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)):
         raise ValueError(f"the rule returned a cotangent of shape {g.shape} for an input of shape {shape}")
+    stretched = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1)
     return ops.reshape(ops.sum(g, stretched), shape)
 
 
@@ -221,14 +231,16 @@ def _owner(tensor: Tensor) -> np.ndarray:
 def vjp(f: Callable[..., Tensor], *inputs: ArrayLike | Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, ...]]]:
     """The value f(*inputs), and the function that takes a cotangent of it to the cotangents of the inputs.
 
-    That function may be called again. It can be differentiated in turn where an input requires a gradient.
+    That function may be called again. What it returns can be differentiated in turn where it depends on a tensor
+    that requires a gradient: an input, the cotangent, or another that f uses.
 
     >>> y, pullback = vjp(lambda x, w: x * w, [1.0, 2.0], [3.0, 4.0])
     >>> pullback([1.0, 10.0])
     (Tensor([ 3., 40.], dtype=float32), Tensor([ 1., 20.], dtype=float32))
     """
-    again = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    differentiable = current().builds_graph and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
     variables = [_variable(x) for x in inputs]
+    wanted = {v._node or v for v in variables}
     with setting(builds_graph=True):
         out = f(*variables)
     if not isinstance(out, Tensor):
@@ -238,10 +250,14 @@ def vjp(f: Callable[..., Tensor], *inputs: ArrayLike | Tensor) -> tuple[Tensor, 
         if not out.requires_grad:  # it depends on none of the inputs
             return tuple(Tensor.wrap(np.zeros(v.shape, v.dtype)) for v in variables)
         g = _cotangent(out, gradient)
-        create_graph = again or g.requires_grad
-        found = _differentiate(out, g, variables, keep=True, create_graph=create_graph)
+        order = topological_order(out._node or out, wanted)
+        others = any(type(end) is not Node and end not in wanted for end in order)  # leaves that f uses beside its inputs
+        create_graph = current().builds_graph and (differentiable or g.requires_grad or others)
+        found = _differentiate(out, g, order, wanted, keep=True, create_graph=create_graph)
+        found_or_none = (found.get(v._node or v) for v in variables)
         return tuple(
-            Tensor.wrap(np.zeros(v.shape, v.dtype)) if gi is None else gi for gi, v in zip(found, variables, strict=True)
+            Tensor.wrap(np.zeros(v.shape, v.dtype)) if gi is None else gi
+            for gi, v in zip(found_or_none, variables, strict=True)
         )
 
     return out, pullback
@@ -249,7 +265,7 @@ def vjp(f: Callable[..., Tensor], *inputs: ArrayLike | Tensor) -> tuple[Tensor, 
 
 def _variable(x: ArrayLike | Tensor) -> Tensor:
     """A tensor to differentiate with respect to, for this one purpose, whatever else uses `x`."""
-    if isinstance(x, Tensor) and x.requires_grad:
+    if isinstance(x, Tensor) and x.requires_grad and current().builds_graph:
         return ops.positive(x)
     return Tensor(x, requires_grad=True)
 

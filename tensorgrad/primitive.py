@@ -163,7 +163,10 @@ class Primitive:
         if not parameters or parameters[0].name != "g":
             raise TypeError(f"{self.name}.vjp: the rule for {name} must take the cotangent as its first argument, named g")
         takes_rest = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
-        names = tuple(p.name for p in (parameters[1:-1] if takes_rest else parameters[1:]))
+        asking = parameters[1:-1] if takes_rest else parameters[1:]
+        if any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in asking):
+            raise TypeError(f"{self.name}.vjp: the rule for {name} must name what it asks for without * and /")
+        names = tuple(p.name for p in asking)
         for asked in names:
             if asked == "position" and name == self.variadic:
                 continue
@@ -231,8 +234,8 @@ class Primitive:
             bit <<= 1
         if inputs and type(arrays[0]) is not np.ndarray and not any(isinstance(a, np.ndarray) for a in arrays):
             return self._apply(tuple(Tensor(x) for x in inputs), attributes)  # numbers alone: float32 is the default here too
-        if self.attributes and len(attributes) != len(self.attributes):
-            attributes = self._defaults | attributes
+        if len(attributes) != len(self.attributes):
+            attributes = self._completed(attributes)
 
         state = per_thread.state
         recorder = state.recorder
@@ -258,6 +261,14 @@ class Primitive:
         if recorder is not None:
             recorder.record(self, inputs, attributes, (result, *extras), out._node)
         return out, extras
+
+    def _completed(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """The attributes given, and the defaults of the others."""
+        for name in attributes:
+            if name not in self.attributes:
+                known = f"there is {', '.join(self.attributes)}" if self.attributes else "there is none"
+                raise TypeError(f"{self.name}: there is no attribute {name!r}; {known}")
+        return self._defaults | attributes
 
     def _explained(self, error: Exception, arrays: list[Any], attributes: dict[str, Any]) -> Exception:
         """The kernel's error again, with the primitive's name and what it was given."""

@@ -187,6 +187,8 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data as a leaf that needs no gradient: where a gradient shall stop."""
+        if self._node is not None:
+            self._data.flags.writeable = False  # the backward pass may need it
         return Tensor.wrap(self._data)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
-import tensorgrad as tg
-
-from .table import Row, arrays, elementwise, nonzero, normal, shapes, unary
+from .table import Row, elementwise, nonzero, normal, unary
 
 ROWS = [
     Row("add", elementwise(normal, normal), linear=True, oracle=lambda x, y: x + y),
