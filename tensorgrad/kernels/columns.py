@@ -1,6 +1,7 @@
 """Windows as the columns of a matrix, so that a convolution becomes a matrix product; and the transpose of that.
 
-A tile is a rectangle of windows, at times a few rows of them and at times a piece of one row, whose columns fit in cache.
+The whole matrix holds each number of the image once for every window it lies in, which may be far more than memory.
+So it is made a tile at a time: a few rows of windows, or a piece of one row, whose columns fit in cache.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .layout import batch_first, batch_innermost
-from .windows import Axis, Pair, axes
+from .windows import Axis, Pair
 
-TILE_BYTES = 1 << 20
-"""About how much memory the columns of one tile take."""
+TILE_BYTES = 1 << 21
+"""About how much memory the columns of one tile take: what a processor's own cache holds."""
+
+TILE_COLUMNS = 256
+"""A tile has about as many columns at least: with fewer, a product spends its time on reading the weights."""
 
 
 class Tile(NamedTuple):
@@ -28,48 +33,85 @@ class Tile(NamedTuple):
     def shape(self) -> Pair:
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def windows(self) -> int:
+        return self.shape[0] * self.shape[1]
+
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """This part of an array (C, OH, OW, N) as a matrix (C, R * Q * N), a view."""
-        part = stored[:, self.top : self.bottom, self.left : self.right]
-        return part.reshape(len(part), -1)
+        """This part of an array (..., OH, OW, N), a view (..., R, Q, N)."""
+        return stored[..., self.top : self.bottom, self.left : self.right, :]
 
 
-def tiles(vertical: Axis, horizontal: Axis, bytes_per_window: int) -> list[Tile]:
-    """All windows, cut into tiles: independent jobs of about `TILE_BYTES` each."""
-    windows = max(1, TILE_BYTES // max(bytes_per_window, 1))
-    rows, columns = vertical.count, horizontal.count
-    if windows < columns:
-        return [Tile(r, r + 1, q, min(q + windows, columns)) for r in range(rows) for q in range(0, columns, windows)]
-    height = windows // columns
-    return [Tile(r, min(r + height, rows), 0, columns) for r in range(0, rows, height)]
+def tiles(vertical: Axis, horizontal: Axis, length: int, batch: int, itemsize: int, least: int = TILE_COLUMNS) -> list[Tile]:
+    """All windows, cut into tiles with columns of the given length: jobs that do not depend on each other."""
+    columns = max(least, TILE_BYTES // max(1, length * itemsize))
+    windows = max(1, columns // max(1, batch))
+    rows, width = vertical.count, horizontal.count
+    if windows < width:
+        return [Tile(r, r + 1, *piece) for r in range(rows) for piece in _cut(width, windows)]
+    return [Tile(*piece, 0, width) for piece in _cut(rows, windows // width)]
 
 
-def gather(image: np.ndarray, vertical: Axis, horizontal: Axis, tile: Tile, columns: np.ndarray) -> None:
-    """Fill `columns` (C, KH, KW, R, Q, N) with the tile's windows of `image` (C, H, W, N); zeros where they lie in the padding."""
-    for i in range(vertical.kernel):
-        rows, from_rows = vertical.inside(i, tile.top, tile.bottom)
-        for j in range(horizontal.kernel):
-            places, from_places = horizontal.inside(j, tile.left, tile.right)
-            part = columns[:, i, j]
-            _clear_outside(part, rows, places)
-            part[:, rows, places] = image[:, from_rows, from_places]
+def _cut(length: int, most: int) -> list[Pair]:
+    """The range from 0 to `length` in pieces of about equal size, `most` at most."""
+    number = -(-length // most)
+    return [(k * length // number, (k + 1) * length // number) for k in range(number)]
 
 
-def _clear_outside(part: np.ndarray, rows: slice, places: slice) -> None:
-    """Set to zero what lies outside the rows and places given, of (C, R, Q, N)."""
-    height, width = part.shape[1:3]
-    if rows.start > 0:
-        part[:, : rows.start] = 0
-    if rows.stop < height:
-        part[:, rows.stop :] = 0
-    if places.start > 0:
-        part[:, rows, : places.start] = 0
-    if places.stop < width:
-        part[:, rows, places.stop :] = 0
+def padded(image: np.ndarray, vertical: Axis, horizontal: Axis) -> np.ndarray:
+    """(C, H, W, N) with the zeros around it that the axes ask for; less of it, where the padding is negative."""
+    down, across = vertical.padding, horizontal.padding
+    image = image[:, max(0, -down) : image.shape[1] + min(0, down), max(0, -across) : image.shape[2] + min(0, across)]
+    down, across = max(0, down), max(0, across)
+    if not down and not across:
+        return image
+    channels, height, width, batch = image.shape
+    framed = np.empty((channels, height + 2 * down, width + 2 * across, batch), image.dtype)
+    framed[:, :down] = framed[:, down + height :] = 0
+    framed[:, down : down + height, :across] = framed[:, down : down + height, across + width :] = 0
+    framed[:, down : down + height, across : across + width] = image
+    return framed
+
+
+def patches(framed: np.ndarray, vertical: Axis, horizontal: Axis) -> np.ndarray:
+    """The windows of a padded image (C, H, W, N) as a view (C, KH, KW, OH, OW, N), in which numbers stand many times."""
+    channel, row, place, sample = framed.strides
+    shape = (len(framed), vertical.kernel, horizontal.kernel, vertical.count, horizontal.count, framed.shape[3])
+    steps = (row * vertical.dilation, place * horizontal.dilation, row * vertical.stride, place * horizontal.stride)
+    return as_strided(framed, shape, (channel, *steps, sample))
+
+
+class Columns:
+    """The columns of images, made a tile at a time in the same memory.
+
+    Attributes:
+        jobs: the tiles.
+    """
+
+    def __init__(self, x: np.ndarray, vertical: Axis, horizontal: Axis, groups: int, least: int = TILE_COLUMNS) -> None:
+        self.groups = groups
+        self.patches = patches(padded(batch_innermost(x), vertical, horizontal), vertical, horizontal)
+        channels, height, width, *_, batch = self.patches.shape
+        self.length = channels * height * width
+        self.memory = None
+        if self.patches.flags.c_contiguous:  # a window of one place, or as large as the image: it is the matrix already
+            self.jobs = [Tile(0, vertical.count, 0, horizontal.count)]
+        else:
+            self.jobs = tiles(vertical, horizontal, self.length, batch, x.itemsize, least)
+            self.memory = np.empty(self.length * batch * max(tile.windows for tile in self.jobs), x.dtype)
+
+    def of(self, tile: Tile) -> np.ndarray:
+        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N). They last until the next call."""
+        part = tile.of(self.patches)
+        if self.memory is not None:
+            filled = self.memory[: part.size].reshape(part.shape)
+            np.copyto(filled, part)
+            part = filled
+        return part.reshape(self.groups, self.length // self.groups, -1)
 
 
 def scatter_add(columns: np.ndarray, vertical: Axis, horizontal: Axis, tile: Tile, image: np.ndarray) -> None:
-    """The transpose of `gather`: add each number of `columns` (C, KH, KW, R, Q, N) to its place in `image` (C, H, W, N)."""
+    """Add each number of a tile's columns (C, KH, KW, R, Q, N) to its place in `image` (C, H, W, N), or drop it in the padding."""
     for i in range(vertical.kernel):
         rows, to_rows = vertical.inside(i, tile.top, tile.bottom)
         for j in range(horizontal.kernel):
@@ -77,21 +119,21 @@ def scatter_add(columns: np.ndarray, vertical: Axis, horizontal: Axis, tile: Til
             image[:, to_rows, to_places] += columns[:, i, j, rows, places]
 
 
-def image_to_columns(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+def image_to_columns(x: np.ndarray, vertical: Axis, horizontal: Axis) -> np.ndarray:
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
-    image = batch_innermost(x)  # (C, H, W, N)
-    vertical, horizontal = axes(image.shape[1:3], kernel, stride, padding, dilation)
-    channels, batch = len(image), image.shape[3]
-    columns = np.empty((channels, *kernel, vertical.count, horizontal.count, batch), x.dtype)
-    gather(image, vertical, horizontal, Tile(0, vertical.count, 0, horizontal.count), columns)
-    return columns.reshape(channels * kernel[0] * kernel[1], vertical.count * horizontal.count, batch).transpose(2, 0, 1)
+    view = patches(padded(batch_innermost(x), vertical, horizontal), vertical, horizontal)
+    channels, *_, batch = view.shape
+    columns = np.array(view, order="C", copy=True)
+    shape = (channels * vertical.kernel * horizontal.kernel, vertical.count * horizontal.count, batch)
+    return columns.reshape(shape).transpose(2, 0, 1)
 
 
-def columns_to_image(cols: np.ndarray, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+def columns_to_image(cols: np.ndarray, vertical: Axis, horizontal: Axis) -> np.ndarray:
     """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
-    vertical, horizontal = axes(size, kernel, stride, padding, dilation)
-    batch, channels = len(cols), cols.shape[1] // (kernel[0] * kernel[1])
-    columns = cols.transpose(1, 2, 0).reshape(channels, *kernel, vertical.count, horizontal.count, batch)
-    image = np.zeros((channels, *size, batch), cols.dtype)
-    scatter_add(columns, vertical, horizontal, Tile(0, vertical.count, 0, horizontal.count), image)
+    batch, length, _ = cols.shape
+    channels = length // (vertical.kernel * horizontal.kernel)
+    shape = (channels, vertical.kernel, horizontal.kernel, vertical.count, horizontal.count, batch)
+    image = np.zeros((channels, vertical.size, horizontal.size, batch), cols.dtype)
+    everything = Tile(0, vertical.count, 0, horizontal.count)
+    scatter_add(cols.transpose(1, 2, 0).reshape(shape), vertical, horizontal, everything, image)
     return batch_first(image)

@@ -1,118 +1,100 @@
-"""Convolution as deep learning means it, cross-correlation, and its two transposes, through matrix products over tiles of windows.
+"""Convolution as deep learning means it, cross-correlation, and its two transposes: matrix products over tiles of windows.
 
-Each is linear in both of its arguments: the output in image and weights, the image's cotangent in the output's and the
-weights, and the weights' cotangent in the output's and the image.
+Each is linear in both of its arguments: the output in images and weights, the images' cotangent in the output's and the
+weights, the weights' cotangent in the output's and the images.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from .columns import Tile, gather, scatter_add, tiles
+from .columns import Columns, scatter_add, tiles
 from .layout import batch_innermost, delivered, storage
-from .windows import Axis, Pair, axes
-
-LONG = 4096
-"""From so many columns on, a product with few rows is cut along them."""
+from .products import times_columns, times_transposed
+from .windows import Axis
 
 
-class Geometry(NamedTuple):
-    """How a convolution's windows lie, and how its channels are grouped."""
-
-    vertical: Axis
-    horizontal: Axis
-    groups: int
-
-    @property
-    def kernel(self) -> Pair:
-        return self.vertical.kernel, self.horizontal.kernel
-
-    def columns(self, tile: Tile, channels: int, batch: int, memory: np.ndarray) -> np.ndarray:
-        """Room for a tile's windows in `memory`, (C, KH, KW, R, Q, N)."""
-        shape = (channels, *self.kernel, *tile.shape, batch)
-        return memory[: np.prod(shape)].reshape(shape)
-
-    def by_group(self, matrix: np.ndarray) -> np.ndarray:
-        """(groups * rows, columns) -> (groups, rows, columns)"""
-        return matrix.reshape(self.groups, len(matrix) // self.groups, matrix.shape[-1])
-
-
-def geometry(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Geometry:
-    return Geometry(*axes(size, kernel, stride, padding, dilation), groups)
-
-
-def _room(jobs: list[Tile], bytes_per_window: int, dtype: np.dtype) -> np.ndarray:
-    """Memory that is enough for the columns of any one of the tiles."""
-    largest = max((tile.shape[0] * tile.shape[1] for tile in jobs), default=0)
-    return np.empty(largest * bytes_per_window // dtype.itemsize, dtype)
-
-
-def correlate(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, where: Geometry, out: np.ndarray | None = None) -> np.ndarray:
+def correlate(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    vertical: Axis,
+    horizontal: Axis,
+    groups: int,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW)"""
-    image = batch_innermost(x)  # (C, H, W, N)
-    filters, channels, batch = len(w), len(image), len(x)
-    result = storage(out, (filters, where.vertical.count, where.horizontal.count, batch), x.dtype)
-    weights = where.by_group(w.reshape(filters, -1))  # (groups, F/groups, C/groups * KH * KW)
-    per_window = channels * where.vertical.kernel * where.horizontal.kernel * batch * x.itemsize
-    jobs = tiles(where.vertical, where.horizontal, per_window)
-    memory = _room(jobs, per_window, x.dtype)
-    for tile in jobs:
-        columns = where.columns(tile, channels, batch, memory)
-        gather(image, where.vertical, where.horizontal, tile, columns)
-        part = tile.of(result)  # (F, R * Q * N)
-        np.matmul(weights, columns.reshape(where.groups, weights.shape[2], -1), out=where.by_group(part))
+    result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)  # (F, OH, OW, N)
+    weights = w.reshape(groups, len(w) // groups, -1)  # (groups, F/groups, C/groups * KH * KW)
+    columns = Columns(x, vertical, horizontal, groups)
+    for tile in columns.jobs:
+        part = _matrices(tile.of(result), groups)  # (groups, F/groups, R * Q * N)
+        times_columns(weights, columns.of(tile), part)
         if b is not None:
-            np.add(part, b[:, None], out=part)
+            np.add(part, b.reshape(groups, -1, 1), out=part)
     return delivered(result, out)
 
 
 def input_grad(
-    y: np.ndarray, w: np.ndarray, shape: tuple[int, ...], where: Geometry, out: np.ndarray | None = None
+    y: np.ndarray,
+    w: np.ndarray,
+    shape: tuple[int, ...],
+    vertical: Axis,
+    horizontal: Axis,
+    groups: int,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The transpose of `correlate` in its images: (N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W)"""
+    if _gathers(y.shape, shape, vertical, horizontal):
+        turned = w[:, :, ::-1, ::-1].reshape(groups, -1, *w.shape[1:]).transpose(0, 2, 1, 3, 4)
+        turned = turned.reshape(shape[1], -1, *w.shape[2:])  # (C, F/groups, KH, KW)
+        return correlate(y, turned, None, _reversed(vertical), _reversed(horizontal), groups, out)
     cotangent = batch_innermost(y)  # (F, OH, OW, N)
     batch, channels = shape[:2]
     image = storage(out, (channels, *shape[2:], batch), y.dtype)
     image[...] = 0
-    weights = where.by_group(w.reshape(len(w), -1)).transpose(0, 2, 1)  # (groups, C/groups * KH * KW, F/groups)
-    per_window = channels * where.vertical.kernel * where.horizontal.kernel * batch * y.itemsize
-    jobs = tiles(where.vertical, where.horizontal, per_window)
-    memory = _room(jobs, per_window, y.dtype)
+    weights = w.reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)  # (groups, C/groups * KH * KW, F/groups)
+    length = channels * vertical.kernel * horizontal.kernel
+    jobs = tiles(vertical, horizontal, length, batch, y.itemsize)
+    memory = np.empty(length * batch * max(tile.windows for tile in jobs), y.dtype)
     for tile in jobs:
-        columns = where.columns(tile, channels, batch, memory)
-        part = where.by_group(tile.of(cotangent))
-        np.matmul(weights, part, out=columns.reshape(where.groups, weights.shape[1], -1))
-        scatter_add(columns, where.vertical, where.horizontal, tile, image)
+        part = _matrices(tile.of(cotangent), groups)  # (groups, F/groups, R * Q * N)
+        columns = memory[: length * part.shape[2]].reshape(groups, length // groups, -1)
+        times_columns(weights, part, columns)
+        scatter_add(
+            columns.reshape(channels, vertical.kernel, horizontal.kernel, *tile.shape, batch), vertical, horizontal, tile, image
+        )
     return delivered(image, out)
 
 
-def weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], where: Geometry) -> np.ndarray:
-    """The transpose of `correlate` in its weights: (N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW)"""
-    cotangent, image = batch_innermost(y), batch_innermost(x)
-    channels, batch = len(image), len(x)
-    total = np.zeros((where.groups, shape[0] // where.groups, int(np.prod(shape[1:]))), y.dtype)
-    per_window = channels * where.vertical.kernel * where.horizontal.kernel * batch * y.itemsize
-    jobs = tiles(where.vertical, where.horizontal, per_window)
-    memory = _room(jobs, per_window, y.dtype)
-    for tile in jobs:
-        columns = where.columns(tile, channels, batch, memory)
-        gather(image, where.vertical, where.horizontal, tile, columns)
-        total += product(where.by_group(tile.of(cotangent)), columns.reshape(where.groups, total.shape[2], -1))
-    return total.reshape(shape)
+def _gathers(y_shape: tuple[int, ...], shape: tuple[int, ...], vertical: Axis, horizontal: Axis) -> bool:
+    """Whether the images' cotangent is found faster by gathering from the output's than by scattering to it.
 
-
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b transposed, (groups, m, k), (groups, n, k) -> (groups, m, n), for long rows.
-
-    Where the result is small BLAS has little to share out among threads and registers; cut along k into pieces that are
-    multiplied as a batch, and then added, the product takes a third of the time.
+    With a stride of 1 it is a correlation too: of the output's cotangent, well padded, with the filters turned around.
+    To add a number to its place takes about twice as long as to copy it.
     """
-    groups, rows, length = a.shape
-    pieces = next((p for p in (8, 10, 6, 5, 4, 7, 3, 2) if length % p == 0), 1)
-    if length < LONG or b.shape[1] > 64 or pieces == 1:
-        return np.matmul(a, b.transpose(0, 2, 1))
-    cut_a = a.reshape(groups, rows, pieces, -1).transpose(0, 2, 1, 3)
-    cut_b = b.reshape(groups, b.shape[1], pieces, -1).transpose(0, 2, 3, 1)
-    return np.matmul(cut_a, cut_b).sum(1)
+    return vertical.stride == horizontal.stride == 1 and np.prod(shape[2:]) * y_shape[1] <= 2 * np.prod(y_shape[2:]) * shape[1]
+
+
+def _reversed(axis: Axis) -> Axis:
+    """The windows of the output's cotangent that go into each place of an image, for a stride of 1."""
+    padding = axis.dilation * (axis.kernel - 1) - axis.padding
+    return Axis(axis.count, axis.kernel, 1, padding, axis.dilation, axis.size)
+
+
+def weight_grad(
+    y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], vertical: Axis, horizontal: Axis, groups: int
+) -> np.ndarray:
+    """The transpose of `correlate` in its weights: (N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW)"""
+    cotangent = batch_innermost(y)  # (F, OH, OW, N)
+    columns = Columns(x, vertical, horizontal, groups, least=1024)  # each tile adds to all of the result: take few
+    total = None
+    for tile in columns.jobs:
+        share = times_transposed(_matrices(tile.of(cotangent), groups), columns.of(tile))
+        total = share if total is None else np.add(total, share, out=total)
+    return np.ascontiguousarray(total).reshape(shape)
+
+
+def _matrices(part: np.ndarray, groups: int) -> np.ndarray:
+    """(C, R, Q, N) -> (groups, C/groups, R * Q * N), a view."""
+    return part.reshape(groups, len(part) // groups, -1)

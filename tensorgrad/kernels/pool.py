@@ -60,7 +60,7 @@ def _run(image, best, winners, vertical, horizontal, rows, careful):
 def scatter_winners(
     y: np.ndarray, winners: np.ndarray, shape: tuple[int, ...], vertical: Axis, horizontal: Axis, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """(N, C, OH, OW) -> (N, C, H, W): each number at the place where its window's winner was; the transpose of `gather_winners`."""
+    """(N, C, OH, OW) -> (N, C, H, W): each number at the place of its window's winner; the transpose of `gather_winners`."""
     cotangent, won = batch_innermost(y), batch_innermost(winners)
     image = storage(out, (shape[1], shape[2], shape[3], shape[0]), y.dtype)
     image[...] = 0
@@ -129,7 +129,7 @@ def blocks(shape: tuple[int, ...], itemsize: int) -> list[tuple[slice, slice]]:
 
 
 def positions(image: np.ndarray, vertical: Axis, horizontal: Axis, rows: slice) -> Iterator[tuple[int, tuple, np.ndarray]]:
-    """For each position of the window: its number, the index of those windows in `rows` that have it in the image, and it in them."""
+    """For each position of the window: its number, which windows in `rows` have it in the image, and the image there."""
     for i in range(vertical.kernel):
         down, from_rows = vertical.inside(i, rows.start, rows.stop)
         for j in range(horizontal.kernel):

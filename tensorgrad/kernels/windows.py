@@ -22,7 +22,7 @@ class Axis(NamedTuple):
     count: int  # of windows
 
     def inside(self, k: int, first: int = 0, last: int | None = None) -> tuple[slice, slice]:
-        """Those windows from `first` to before `last` whose position `k` lies inside the image, counted from `first`; and where."""
+        """Which windows from `first` to before `last` have position `k` in the image, counted from `first`; and where there."""
         last = self.count if last is None else last
         shift = k * self.dilation - self.padding
         low = max(first, -(shift // self.stride))  # the first window with o * stride + shift >= 0
@@ -47,13 +47,14 @@ def axes(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, 
         spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
         padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
         raise ValueError(
-            f"the window, {_by(spans)}, is larger than the padded image, {_by(padded)}; take a larger image, more padding or a smaller kernel"
+            f"the window, {_by(spans)}, is larger than the padded image, {_by(padded)}; "
+            "take a larger image, more padding or a smaller kernel"
         )
     return vertical, horizontal
 
 
 def count_windows(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool = False) -> int:
-    """How many windows fit. With `ceil_mode` also a last one that reaches beyond the padding, if it begins before the padding's end."""
+    """How many windows fit. With `ceil_mode` also one that reaches beyond the padding, unless it begins in the far padding."""
     free = size + 2 * padding - dilation * (kernel - 1) - 1  # places that the first window leaves
     if not ceil_mode:
         return free // stride + 1

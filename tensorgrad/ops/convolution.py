@@ -24,7 +24,7 @@ def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
             f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}"
         )
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
-    return _computed(correlate.correlate, dtype, (x, w, b), where, out=out)
+    return _computed(correlate.correlate, dtype, (x, w, b), *where, groups, out=out)
 
 
 conv2d_.vjp(
@@ -37,8 +37,8 @@ conv2d_.vjp(
 @primitive(flops=lambda out_shape, y_shape, w_shape: 2 * math.prod(y_shape) * math.prod(w_shape[1:]))
 def conv2d_input_grad(y, w, *, shape, stride, padding, dilation, groups, out=None):
     """(N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W): the transpose of conv2d in its images."""
-    where = correlate.geometry(shape[2:], w.shape[2:], stride, padding, dilation, groups)
-    return _computed(correlate.input_grad, np.result_type(y, w), (y, w), shape, where, out=out)
+    where = axes(shape[2:], w.shape[2:], stride, padding, dilation)
+    return _computed(correlate.input_grad, np.result_type(y, w), (y, w), shape, *where, groups, out=out)
 
 
 conv2d_input_grad.vjp(
@@ -50,8 +50,8 @@ conv2d_input_grad.vjp(
 @primitive(flops=lambda out_shape, y_shape, x_shape: 2 * math.prod(y_shape) * math.prod(out_shape[1:]))
 def conv2d_weight_grad(y, x, *, shape, stride, padding, dilation, groups):
     """(N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW): the transpose of conv2d in its weights."""
-    where = correlate.geometry(x.shape[2:], shape[2:], stride, padding, dilation, groups)
-    return _computed(correlate.weight_grad, np.result_type(y, x), (y, x), shape, where)
+    where = axes(x.shape[2:], shape[2:], stride, padding, dilation)
+    return _computed(correlate.weight_grad, np.result_type(y, x), (y, x), shape, *where, groups)
 
 
 conv2d_weight_grad.vjp(
@@ -86,12 +86,12 @@ def _geometry(x, w, stride, padding, dilation, groups):
         raise ValueError(f"groups={groups} must divide both the {channels} channels and the {filters} filters")
     if w.shape[1] * groups != channels:
         raise ValueError(
-            f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, but the images have "
-            f"{channels}; give weights of shape (F, {channels // groups}, KH, KW)"
+            f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, but the images "
+            f"have {channels}; give weights of shape (F, {channels // groups}, KH, KW)"
         )
     if 0 in w.shape[2:]:
         raise ValueError("the kernel has no positions; KH and KW must be at least 1")
-    return correlate.geometry(x.shape[2:], w.shape[2:], stride, padding, dilation, groups)
+    return axes(x.shape[2:], w.shape[2:], stride, padding, dilation)
 
 
 def conv2d(
@@ -142,7 +142,7 @@ def im2col_(x, *, kernel_size, stride, padding, dilation):
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
     if np.ndim(x) != 4:
         raise ValueError(f"the images must have shape (N, C, H, W), but these have {np.ndim(x)} axes; reshape them")
-    return columns.image_to_columns(x, kernel_size, stride, padding, dilation)
+    return columns.image_to_columns(x, *axes(x.shape[2:], kernel_size, stride, padding, dilation))
 
 
 im2col_.vjp(x=lambda g, x_shape, **attrs: col2im_(g, output_size=x_shape[2:], **attrs))
@@ -155,10 +155,10 @@ def col2im_(cols, *, output_size, kernel_size, stride, padding, dilation):
     windows = vertical.count * horizontal.count
     if np.ndim(cols) != 3 or cols.shape[1] % math.prod(kernel_size) or cols.shape[2] != windows:
         raise ValueError(
-            f"the columns must have shape (N, C * {math.prod(kernel_size)}, {windows}) for a kernel of {kernel_size} on images of "
-            f"{output_size}, not {np.shape(cols)}; give the settings that im2col was given"
+            f"the columns must have shape (N, C * {math.prod(kernel_size)}, {windows}) for a kernel of {kernel_size} on images "
+            f"of {output_size}, not {np.shape(cols)}; give the settings that im2col was given"
         )
-    return columns.columns_to_image(cols, output_size, kernel_size, stride, padding, dilation)
+    return columns.columns_to_image(cols, vertical, horizontal)
 
 
 col2im_.vjp(cols=lambda g, output_size, **attrs: im2col_(g, **attrs))
@@ -200,7 +200,7 @@ def col2im(
     padding: IntOrPair = 0,
     dilation: IntOrPair = 1,
 ) -> Tensor:
-    """Put the columns of `im2col` back into images, adding up where windows overlap: the transpose of `im2col`, not its inverse.
+    """Put columns back into images, adding up where windows overlap: the transpose of `im2col`, not its inverse.
 
     Args:
         cols: (N, C * KH * KW, OH * OW).

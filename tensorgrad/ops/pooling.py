@@ -159,6 +159,6 @@ def _refuse_wide_padding(kernel_size: Pair, padding: Pair, dilation: Pair) -> No
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True))
     if any(p > span // 2 for p, span in zip(padding, spans, strict=True)):
         raise ValueError(
-            f"the padding {padding} is more than half of the window, {spans[0]} x {spans[1]}, so that some windows would hold nothing "
-            "else; take less padding or a larger window"
+            f"the padding {padding} is more than half of the window, {spans[0]} x {spans[1]}, so that some windows would hold "
+            "nothing else; take less padding or a larger window"
         )

@@ -14,7 +14,7 @@ LEAST = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1, "output_siz
 
 
 def pairs(op: str, **settings: Any) -> dict[str, Pair]:
-    """Each setting as a pair of integers: one integer stands for height and width alike. Refuses what is too small, naming `op`."""
+    """Each setting as a pair of integers: one integer stands for both. Refuses what is too small, naming `op`."""
     return {name: _pair(op, name, value) for name, value in settings.items()}
 
 
