@@ -17,7 +17,7 @@ const GLYPHS = { error: '▲', nonfinite: '▲', stop: '■' };
 
 const markLine = (mark, where = '') => line(`${GLYPHS[mark.kind] ?? '■'} ${escape(mark.text)}${where}`, `mark ${mark.kind}`);
 
-const marksIn = (row, lane) => (row.marks ?? []).filter((mark) => mark.lane === lane);
+const marksIn = (row, lane) => row.marks.filter((mark) => mark.lane === lane);
 const marksHtml = (row, lane) => marksIn(row, lane).map((mark) => markLine(mark)).join('');
 const markedKind = (marks) => (marks.some((mark) => mark.kind !== 'stop') ? 'alarming' : '');
 
@@ -29,7 +29,7 @@ const reference = (id) => (byId.has(id) ? escape(shortName(byId.get(id))) : '');
 const PARAMETER_TITLES = { parameter: 'parameters', frozen: 'frozen', state: 'state' };
 
 function parametersCard(row) {
-  const params = row.params ?? [];
+  const params = row.params;
   if (!params.length) return '';
   const roles = new Set(params.map((param) => param.role)), versions = new Set(params.map((param) => param.version));
   const heading = roles.size === 1 ? PARAMETER_TITLES[params[0].role] : 'parameters';
@@ -51,7 +51,7 @@ function forwardCard(row) {
     `<span class="number">r${row.number}</span>`,
     row.name && row.name !== row.op ? line(breakable(row.name)) : '',
     row.attributes ? line(escape(row.attributes)) : '',
-    ...(row.numbers ?? []).map((number) => line(escape(number))),
+    ...row.numbers.map((number) => line(escape(number))),
     row.out ? line(typeOf(row.out)) : '',
     marksHtml(row, row.lane),
     measureHtml(row, row.lane),
@@ -60,7 +60,7 @@ function forwardCard(row) {
 }
 
 function savedCard(row) {
-  const saved = row.saved ?? [];
+  const saved = row.saved;
   if (!saved.length) return '';
   const lines = saved.map((value) => {
     const own = [bytes(value.bytes)];
@@ -73,34 +73,37 @@ function savedCard(row) {
   return card(row, 'saved', title(`◊ ${names.map(breakable).join(', ')}`) + lines.join('') + measureHtml(row, 'saved'));
 }
 
+const stopsHtml = (row) => row.stops.map((text) => markLine({ kind: 'stop', text })).join('');
+
+/** What the backward pass did here; where none came, only the reason, if there is one. */
 function backwardCard(row) {
-  const backs = row.backs ?? [];
-  if (!backs.length) return '';
+  const backs = row.backs, stops = stopsHtml(row);
+  if (!backs.length) return stops && card(row, 'backward', stops, 'stopped');
   const lines = backs.map((back) => {
-    const heading = backs.length > 1 ? line(`<b>from ${escape(picture.passes?.[back.backward_pass] ?? '')}</b>`) : '';
-    const gradients = (back.grads ?? []).filter((edge) => edge.row).map((edge) => line(`∂${breakable(edge.name)} ${shapeOf(edge.array)}`));
-    const shown = back.rows?.length ? line(`shown as ${reference(back.rows[0])} to ${reference(back.rows[back.rows.length - 1])}`) : '';
+    const heading = backs.length > 1 ? line(`<b>from ${escape(passName(back))}</b>`) : '';
+    const gradients = back.grads.filter((edge) => edge.row).map((edge) => line(`∂${breakable(edge.name)} ${shapeOf(edge.array)}`));
+    const shown = back.rows.length ? line(`shown as ${reference(back.rows[0])} to ${reference(back.rows[back.rows.length - 1])}`) : '';
     return heading + gradients.join('') + shown;
   });
-  const text = title(`∂ ${breakable(row.op)}${timesOf(row)}`) + marksHtml(row, 'backward') + lines.join('');
+  const text = title(`∂ ${breakable(row.op)}${timesOf(row)}`) + marksHtml(row, 'backward') + lines.join('') + stops;
   return card(row, 'backward', text + measureHtml(row, 'backward'), markedKind(marksIn(row, 'backward')));
 }
 
 function gradientsCard(row) {
-  const params = (row.params ?? []).filter(hasGradient);
+  const params = row.params.filter(hasGradient);
   if (!params.length) return '';
   const lines = params.map((param) => {
-    const figures = param.grad == null ? '' : norm(param.grad);
+    const figures = param.grad === null ? '' : norm(param.grad);
     return named(`∂${param.name}`, figures) + (param.stop ? line(`■ ${escape(param.stop)}`, 'mark stop') : '');
   });
   return card(row, 'gradients', title('gradients') + lines.join('') + marksHtml(row, 'gradients'), markedKind(marksIn(row, 'gradients')));
 }
 
 function updateCards(row) {
-  return (row.updates ?? [])
+  return row.updates
     .map((update, k) => {
       const last = k === row.updates.length - 1;
-      const state = (update.state ?? []).length ? line(`keeps ${escape(update.state.map((name) => name.split(' ')[0]).join(', '))}`) : '';
+      const state = update.state.length ? line(`keeps ${escape(update.state.map((name) => name.split(' ')[0]).join(', '))}`) : '';
       const text = title(breakable(update.optimizer)) + (update.settings ? line(escape(update.settings)) : '') + state;
       return card(row, 'update', text + (last ? marksHtml(row, 'update') + measureHtml(row, 'update') : ''));
     })
@@ -108,7 +111,7 @@ function updateCards(row) {
 }
 
 function nextCard(row) {
-  const params = (row.params ?? []).filter((param) => param.next != null);
+  const params = row.params.filter((param) => param.next !== null);
   if (!params.length) return '';
   const versions = new Set(params.map((param) => param.next));
   const lines = params.map((param) => named(param.name, versions.size > 1 ? `v${param.next}` : ''));
@@ -156,12 +159,12 @@ const OCTAGON =
 
 /** Where a forward graph ends, as an octagon, and where its backward pass begins, as a pill. */
 function lossStrip(row) {
-  const number = row.array?.number;
-  const value = number == null ? (row.array ? line(typeOf(row.array)) : '') : line(figure(number));
+  const { array } = row;
+  const value = array ? line(array.number === null ? typeOf(array) : figure(array.number)) : '';
   const name = breakable(row.name);
   const end = card(row, 'forward', `${OCTAGON}${title(name)}${value}`, 'octagon');
-  const seed = row.backward_pass == null ? '' : card(row, 'backward', `<b>∂${name}/∂${name}</b> = ${escape(row.seed ?? '1')}`, 'pill');
-  return strip(row, seed ? 'io loss' : 'io', row.depth + 1, cells({ forward: end, backward: seed }));
+  const seed = row.backward_pass === null ? '' : card(row, 'backward', `<b>∂${name}/∂${name}</b> = ${escape(row.seed)}`, 'pill');
+  return strip(row, seed ? 'loss' : 'io', row.depth + 1, cells({ forward: end, backward: seed }));
 }
 
 const PASSING = `${gutters.left}${cell('forward', '')}${cell('backward', '')}${gutters.right}`;
@@ -204,7 +207,7 @@ function closedStrip(band) {
     const text = ops(digest.backCount, '∂ ') + marksHere('backward') + measureHtml(band, 'backward');
     cards.backward = card(band, 'backward', text, alarm('backward'));
   }
-  if (sum.gradient != null) cards.gradients = card(band, 'gradients', title('gradients') + line(`${norm(sum.gradient)} all`));
+  if (sum.gradient !== null) cards.gradients = card(band, 'gradients', title('gradients') + line(`${norm(sum.gradient)} all`));
   if (digest.optimizers.length) {
     cards.update = card(band, 'update', title(digest.optimizers.map(breakable).join(', ')) + measureHtml(band, 'update'));
   }
@@ -218,7 +221,7 @@ function bandHtml(band) {
     `<span class="twist" aria-hidden="true"></span>${bandLabel(band)}</button>`;
   const head = `<div class="summary">${bandSummary(band)}<em class="matches" hidden></em></div>`;
   return (
-    `<section class="band${band.depth % 2 ? ' odd' : ''} ${band.role ?? 'module'} closed" style="--inset:${4 + band.depth * 6}px">` +
+    `<section class="band${band.depth % 2 ? ' odd' : ''} ${band.role} closed" style="--inset:${4 + band.depth * 6}px">` +
     strip(band, 'head', band.depth + 1, `<div class="heading" role="rowheader">${button}</div>${PASSING}${head}`) +
     closedStrip(band) +
     '<div class="body"></div>' +

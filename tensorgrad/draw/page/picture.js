@@ -1,7 +1,35 @@
 // The picture model, and what follows from it: who stands in which band, who uses whose value.
 
-const picture = JSON.parse(document.getElementById('picture').textContent);
-const { rows, total } = picture;
+const byElementId = (id) => document.getElementById(id);
+
+const picture = JSON.parse(byElementId('picture').textContent);
+
+/** Fields that hold their default are not written down; `picture.defaults` has them by kind. */
+const complete = (entry, kind) => ({ ...picture.defaults[kind], ...entry });
+const completeAll = (entries, kind) => entries.map((entry) => complete(entry, kind));
+const completeArray = (array) => (array ? complete(array, 'array') : null);
+const completeEdges = (edges) => completeAll(edges, 'edge').map((edge) => ({ ...edge, array: completeArray(edge.array) }));
+const withArrays = (entries, kind) => completeAll(entries, kind).map((entry) => ({ ...entry, array: completeArray(entry.array) }));
+
+const NO_CARDS = { inputs: [], params: [], saved: [], backs: [], updates: [], stops: [], marks: [] }; // of inputs, losses and bands
+
+function completeRow(given) {
+  const row = { ...NO_CARDS, ...complete(given, given.kind) };
+  row.sum = complete(row.sum, 'sum');
+  row.out = completeArray(row.out);
+  row.array = completeArray(row.array);
+  if (row.kind !== 'op') return row;
+  row.inputs = completeEdges(row.inputs);
+  row.params = withArrays(row.params, 'param');
+  row.saved = withArrays(row.saved, 'saved');
+  row.backs = completeAll(row.backs, 'back').map((back) => ({ ...back, grads: completeEdges(back.grads) }));
+  row.updates = completeAll(row.updates, 'update');
+  for (const name of Object.keys(row.extras)) row.extras[name] = completeArray(row.extras[name]);
+  return row;
+}
+
+const rows = picture.rows.map(completeRow);
+const total = complete(picture.total, 'sum');
 const TOP = -1; // the band index of rows outside every module
 
 const byId = new Map(); // id -> row
@@ -31,7 +59,7 @@ rows.forEach((row, index) => {
 
 /** Edges that end at a row, as {row: where the value comes from, grad: whether a gradient flows back, name}. */
 for (const row of rows) {
-  const edges = isOp(row) ? row.inputs ?? [] : row.kind === 'loss' ? [{ row: row.row, grad: row.backward_pass != null }] : [];
+  const edges = isOp(row) ? row.inputs : row.kind === 'loss' ? [{ row: row.row, grad: row.backward_pass !== null }] : [];
   row.edges = edges.map((edge) => ({ ...edge, row: byId.get(edge.row) })).filter((edge) => edge.row);
   for (const source of new Set(row.edges.map((edge) => edge.row))) push(users, source.id, row);
 }
@@ -49,6 +77,12 @@ const isWithin = (row, whole) => row === whole || (isBand(whole) && row.index > 
 /** What a row is called in a few letters: r12 for an op, its name for anything else. */
 const shortName = (row) => (isOp(row) ? `r${row.number}` : row.name);
 
+/** Marks that tell of something wrong: errors, infinities and NaN. A gradient's stop is none. */
+const alarmsOf = (row) => row.marks.filter((mark) => mark.kind !== 'stop');
+
+/** What a backward pass began at. */
+const passName = (back) => picture.passes?.[back.backward_pass] ?? `pass ${back.backward_pass + 1}`;
+
 /** How many rows a row stands for, where equal ones are folded: " ×12". */
 const timesOf = (row) => (row.times > 1 ? ` ×${row.times}` : '');
 
@@ -60,14 +94,14 @@ const deepest = Math.max(0, ...rows.map((row) => (isBand(row) ? row.depth + 1 : 
 /** What a closed band has to tell beside its sums. */
 function digest(band) {
   const ops = insideOf(band).filter(isOp);
-  const saved = ops.flatMap((op) => op.saved ?? []).filter((value) => value.counted > 0);
-  const marks = ops.flatMap((op) => (op.marks ?? []).map((mark) => ({ ...mark, op })));
+  const saved = ops.flatMap((op) => op.saved).filter((value) => value.counted > 0);
+  const marks = ops.flatMap((op) => op.marks.map((mark) => ({ ...mark, op })));
   return {
     savedCount: saved.length,
-    backCount: ops.filter((op) => op.backs || op.lane === 'backward').length,
+    backCount: ops.filter((op) => op.backs.length || op.lane === 'backward').length,
     forwardCount: ops.filter((op) => op.lane === 'forward').length,
-    optimizers: [...new Set(ops.flatMap((op) => (op.updates ?? []).map((update) => update.optimizer)))],
-    versions: [...new Set(ops.flatMap((op) => (op.params ?? []).flatMap((param) => param.next ?? [])))],
+    optimizers: [...new Set(ops.flatMap((op) => op.updates.map((update) => update.optimizer)))],
+    versions: [...new Set(ops.flatMap((op) => op.params.flatMap((param) => param.next ?? [])))],
     marks: [...marks.filter((mark) => mark.kind !== 'stop'), ...marks.filter((mark) => mark.kind === 'stop')],
   };
 }
@@ -78,14 +112,18 @@ const LANES = ['parameters', 'forward', 'saved', 'backward', 'gradients', 'updat
 /** Which lanes have anything in them; the others take no room. */
 const lanesUsed = new Set(['forward']);
 for (const row of rows) {
-  if (row.params?.length || row.beside) lanesUsed.add('parameters');
-  if (row.saved?.length) lanesUsed.add('saved');
-  if (row.backs?.length || row.lane === 'backward' || row.backward_pass != null) lanesUsed.add('backward');
-  if (row.params?.some(hasGradient)) lanesUsed.add('gradients');
-  if (row.updates?.length || row.lane === 'update') lanesUsed.add('update');
-  if (row.params?.some((param) => param.next != null)) lanesUsed.add('next');
+  if (row.beside) lanesUsed.add('parameters');
+  if (row.kind === 'loss' && row.backward_pass !== null) lanesUsed.add('backward');
+  if (!isOp(row)) continue;
+  if (row.params.length) lanesUsed.add('parameters');
+  if (row.saved.length) lanesUsed.add('saved');
+  if (row.backs.length || row.stops.length || row.lane === 'backward') lanesUsed.add('backward');
+  if (row.params.some(hasGradient)) lanesUsed.add('gradients');
+  if (row.updates.length || row.lane === 'update') lanesUsed.add('update');
+  if (row.params.some((param) => param.next !== null)) lanesUsed.add('next');
 }
 
+/** Whether a parameter stands in the gradients' lane, be it with the reason why it has none. */
 function hasGradient(param) {
-  return param.grad != null || Boolean(param.stop);
+  return param.grad !== null || param.stop !== '';
 }

@@ -28,7 +28,7 @@ function railsWhenOpen() {
   for (const row of rows) if (isRung(row)) place.set(row, place.size);
   const reach = { forward: new Map(), backward: new Map() }; // of a rung's output: the last rung that takes it
   for (const row of rows) {
-    for (const edge of edgesInto(row)) {
+    for (const edge of row.edges) {
       const from = place.get(edge.row), to = place.get(row);
       if (from === undefined || to === undefined || to - from < 2) continue;
       reach.forward.set(from, Math.max(to, reach.forward.get(from) ?? 0));
@@ -49,7 +49,7 @@ function edgesShown() {
   for (const row of rows) {
     const to = stripOf[row.index];
     if (to < 0) continue;
-    for (const edge of edgesInto(row)) {
+    for (const edge of row.edges) {
       const from = stripOf[edge.row.index];
       if (from < 0 || from >= to) continue;
       if (!leaving.has(from)) leaving.set(from, new Map());

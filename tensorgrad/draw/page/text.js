@@ -15,7 +15,7 @@ const integer = (n) => n.toLocaleString('en');
 /** "1 op", "1,204 ops". */
 const counted = (n, noun) => `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
 
-/** A quantity with three digits and a prefix: 5.02 MB, 20.1 MFLOP. */
+/** A quantity with three digits and a prefix: 5.02 MB, 20.1 MF. */
 function scaled(x, unit) {
   const prefixes = ['', 'k', 'M', 'G', 'T', 'P'];
   let step = 0;
@@ -27,7 +27,7 @@ function scaled(x, unit) {
 }
 
 const bytes = (x) => scaled(x, 'B');
-const flops = (x) => scaled(x, 'FLOP');
+const flops = (x) => scaled(x, 'F'); // floating-point operations
 
 /** Milliseconds as a reader wants them: µs where they are few, s where they are many. */
 function duration(ms) {
@@ -47,7 +47,7 @@ function percent(share) {
 const shapeOf = (array) => `(${array.shape.join(',')}${array.shape.length === 1 ? ',' : ''})`;
 
 /** A shape, a dtype and, where it is one known number, that: "(64,10) f32", "() f32 = 2.3026". */
-const typeOf = (array) => `${shapeOf(array)} ${array.dtype}${array.number == null ? '' : ` = ${figure(array.number)}`}`;
+const typeOf = (array) => shapeOf(array) + (array.dtype ? ` ${array.dtype}` : '') + (array.number === null ? '' : ` = ${figure(array.number)}`);
 
 /** A number in at most five digits; infinities and NaN come as strings and stay what they are. */
 const figure = (x) => (typeof x === 'number' && !Number.isInteger(x) ? String(+x.toPrecision(5)) : String(x));

@@ -1,0 +1,90 @@
+// How the picture is looked at: theme, zoom, panning, and where one is.
+
+const view = () => byElementId('view');
+
+// -- theme --
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  byElementId('theme').textContent = theme === 'dark' ? 'Light' : 'Dark';
+}
+
+const toggleTheme = () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark');
+
+// -- zoom --
+
+const SMALLEST = 0.3, LARGEST = 2.5, SMALLEST_FIT = 0.8;
+let zoom = 1;
+
+/** Zoom, keeping the point (x, y) of the window where it is; the middle of the view by default. */
+function setZoom(wanted, x = null, y = null) {
+  const box = view(), frame = box.getBoundingClientRect(), before = zoom;
+  zoom = Math.min(LARGEST, Math.max(SMALLEST, wanted));
+  const dx = x === null ? frame.width / 2 : x - frame.left, dy = y === null ? frame.height / 2 : y - frame.top;
+  const left = (box.scrollLeft + dx) / before, top = (box.scrollTop + dy) / before;
+  byElementId('grid').style.zoom = zoom;
+  box.scrollLeft = left * zoom - dx;
+  box.scrollTop = top * zoom - dy;
+  byElementId('zoom-fit').textContent = `${Math.round(zoom * 100)}${NBSP}%`;
+}
+
+/** As wide as the view, but never so small that it cannot be read. */
+function fitWidth() {
+  const wanted = Math.floor((100 * view().clientWidth) / pictureWidth) / 100;
+  setZoom(Math.min(1, Math.max(SMALLEST_FIT, wanted)), 0, 0);
+}
+
+// -- panning: drag the empty background --
+
+let panning = null; // {x, y, left, top, moved}
+
+function beginPan(event) {
+  if (event.button !== 0 || event.target.closest('.card, button, #lanes') || event.pointerType === 'touch') return;
+  const box = view(), frame = box.getBoundingClientRect();
+  if (event.clientX >= frame.left + box.clientWidth || event.clientY >= frame.top + box.clientHeight) return; // a scroll bar
+  panning = { x: event.clientX, y: event.clientY, left: box.scrollLeft, top: box.scrollTop, moved: false };
+}
+
+function pan(event) {
+  if (!panning) return;
+  const dx = event.clientX - panning.x, dy = event.clientY - panning.y, box = view();
+  if (!panning.moved && Math.hypot(dx, dy) < 4) return;
+  panning.moved = true;
+  box.classList.add('panning');
+  box.scrollLeft = panning.left - dx;
+  box.scrollTop = panning.top - dy;
+}
+
+function endPan() {
+  view().classList.remove('panning');
+  panning = null;
+}
+
+// -- where one is: the path of the module at the top of the view --
+
+let trailWaits = false;
+
+function followScroll() {
+  if (trailWaits) return;
+  trailWaits = true;
+  requestAnimationFrame(() => {
+    trailWaits = false;
+    showTrail();
+    drawMapWindow();
+  });
+}
+
+function showTrail() {
+  const trail = byElementId('trail'), row = rowAtTop();
+  const path = row ? [...bandsAround(row), ...(isBand(row) ? [row] : [])].map((band) => band.name) : [];
+  trail.textContent = path.join(' › ');
+}
+
+/** The row at the upper edge of the view, null when all is at the top. */
+function rowAtTop() {
+  const box = view(), frame = box.getBoundingClientRect();
+  if (box.scrollTop < 60) return null;
+  const under = document.elementFromPoint(frame.left + Math.min(300, frame.width / 2), frame.top + byElementId('lanes').offsetHeight * zoom + 12);
+  const found = under?.closest('.strip');
+  return found ? rows[found.dataset.row] : null;
+}
