@@ -347,7 +347,7 @@ class Picture:
     def to_dict(self) -> dict[str, Any]:
         """The picture as dictionaries, lists, strings and numbers. Fields that hold their default are left out.
 
-        Milliseconds are rounded to nanoseconds; infinities and NaN become the strings "inf", "-inf" and "nan".
+        Floats are rounded to six digits; infinities and NaN become the strings "inf", "-inf" and "nan".
         """
         rows = [{"kind": row.kind, "band": row.band} | _plain(row) for row in self.rows]
         return {"schema": SCHEMA, "title": self.title} | _plain(dataclasses.replace(self, rows=[])) | {"rows": rows}
@@ -362,7 +362,7 @@ def _plain(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [_plain(item) for item in x]
     if isinstance(x, float):
-        return round(x, 6) if math.isfinite(x) else str(x)
+        return float(f"{x:.6g}") if math.isfinite(x) else str(x)
     return x
 
 

@@ -61,6 +61,11 @@ class Tree:
             self._lead_on(rows)
         for number, op in enumerate((row for row in rows if isinstance(row, Op)), 1):
             op.number = number
+        for index, row in enumerate(rows):
+            if isinstance(row, Band) and row.role == "chunk":
+                inside = [r.number for r in rows[index : row.end] if isinstance(r, Op)]
+                row.name = f"r{inside[0]} to r{inside[-1]}" if inside else "rows"
+                row.path = f"{row.path} {row.name}"
         return rows
 
     def _sum_up(self, rows: list[Row]) -> None:
