@@ -44,8 +44,8 @@ def main() -> int:
     model = nn.models.MnistCNN(hidden=settings.hidden, init_std=settings.init_std, rng=rng)
     optimizer = nn.optim.SGD(model.parameters(), lr=settings.lr)
     draws = nn.data.batches(images, labels, settings.batch_size, shuffle=True, replace=True, rng=rng)
-    all_training = nn.data.batches(images, labels, 500, shuffle=False)
-    all_test = nn.data.batches(test_images, test_labels, 500, shuffle=False)
+    all_training = nn.data.batches(images, labels, 250, shuffle=False)
+    all_test = nn.data.batches(test_images, test_labels, 250, shuffle=False)
     evaluate_every = settings.eval_every or (1 if settings.data == "shipped" else len(draws))
 
     history = History("epoch", "iteration", "loss", "train_accuracy", "test_accuracy", "seconds")
