@@ -16,8 +16,9 @@ from .convolution import Conv2D
 from .dropout import Dropout
 from .linear import Linear
 from .losses import accuracy, cross_entropy, mse_loss
-from .module import Buffer, Module, Parameter
+from .module import Module
 from .optim import clip_grad_norm
+from .parameter import Buffer, Parameter
 from .pooling import AvgPool2D, MaxPool2D
 from .summary import Row, Summary, summary
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 Pair = tuple[int, int]
 Size = int | tuple[int, int]
 """An int for both directions, or a pair (vertical, horizontal)."""
-Rng = np.random.Generator | int | None
+Rng: TypeAlias = "np.random.Generator | int | None"  # in quotes, so that numpy.random is not imported before it is used
 """A generator, a seed, or None for a fresh generator without a seed."""
 
 

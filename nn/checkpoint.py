@@ -26,7 +26,7 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save_file
 
-    target = Path(os.path.realpath(path))  # of a link, the file that it leads to is replaced
+    target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"save_weights: {target} is a folder; name a file in it")
     # safetensors writes the memory of arrays as it lies, so it must lie in C order

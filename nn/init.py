@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from .arguments import Rng, generator
-from .module import Parameter
+from .parameter import Parameter
 
 Shape = tuple[int, ...]
-Initializer = Callable[[Shape, np.random.Generator], np.ndarray]
+Initializer = Callable[[Shape, "np.random.Generator"], np.ndarray]
 
 
 def normal(std: float, mean: float = 0.0) -> Initializer:
@@ -117,7 +117,7 @@ def _scaled(spread: Callable[[float], Initializer], std_of: Callable[[Shape], fl
     """Values whose standard deviation follows from the shape of the weight."""
 
     def initial(shape: Shape, rng: Rng = None) -> np.ndarray:
-        return spread(std_of(shape))(shape, rng)
+        return spread(std_of(shape))(shape, generator("nn.init", rng))
 
     return initial
 

@@ -1,4 +1,4 @@
-"""Module: a tree of layers and parameters, found by walking attributes; Parameter and Buffer, the tensors it holds."""
+"""Module: a tree of layers and parameters, found by walking attributes."""
 
 from __future__ import annotations
 
@@ -14,46 +14,15 @@ import numpy as np
 import tensorgrad as tg
 
 from . import state
+from .parameter import Buffer, Parameter
 
 Self = TypeVar("Self", bound="Module")
 Path = tuple[Any, ...]
 """How a part is reached from a module: an attribute's name, then keys of containers and further attributes."""
 
 
-class Parameter(tg.Tensor):
-    """A trainable leaf of a Module: a tensor of floats that requires a gradient.
-
-    Args:
-        data: its first value; an array keeps its dtype and is not copied, Python floats become float32.
-        dtype: the dtype to convert to.
-        requires_grad: False for a parameter that is frozen.
-
-    >>> Parameter([1.0, 2.0])
-    Parameter([1., 2.], dtype=float32, requires_grad=True)
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, *, dtype: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad=requires_grad, dtype=dtype)
-
-
-class Buffer(tg.Tensor):
-    """State of a Module that is saved with it but not trained, such as the running mean of a batch norm.
-
-    A module gives it new values with `tg.assign(self.running_mean, value)`.
-
-    >>> Buffer([0.0, 0.0])
-    Buffer([0., 0.], dtype=float32)
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, *, dtype: Any = None) -> None:
-        super().__init__(data, dtype=dtype)
-
-
 VALUES = tg.Tensor, np.ndarray, np.generic, float, int
+"""What somebody may assign to a parameter's attribute who means to change its value."""
 
 
 class _Running(threading.local):
@@ -88,11 +57,11 @@ class Module:
     Attributes:
         training: whether layers such as dropout shall act as in training; see `train` and `eval`.
 
-    >>> import tensorgrad as tg
-    >>> class Line(Module):
+    >>> import nn, tensorgrad as tg
+    >>> class Line(nn.Module):
     ...     def __init__(self):
-    ...         self.slope = Parameter(2.0)
-    ...         self.offset = Parameter(1.0)
+    ...         self.slope = nn.Parameter(2.0)
+    ...         self.offset = nn.Parameter(1.0)
     ...     def forward(self, x):
     ...         return self.slope * x + self.offset
     >>> line = Line()

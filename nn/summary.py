@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike
 
 import tensorgrad as tg
 
-from .module import Module, Parameter, observing
+from .module import Module, observing
+from .parameter import Parameter
 
 
 class Row(NamedTuple):

@@ -166,6 +166,33 @@ def test_an_update_is_one_node_with_its_settings_from_version_to_version():
     assert [(v.name, v.version) for v in step.values if v.name == "p"] == [("p", 0), ("p", 1)]
 
 
+def test_a_method_of_ones_own_is_three_short_methods():
+    class SignDescent(nn.optim.Optimizer):
+        def checked(self, **settings):
+            return settings
+
+        def new_state(self, parameter, **settings):
+            return {"steps": tg.Tensor(np.array(0))}
+
+        def update(self, parameter, gradient, rate, cells, *, shrink):
+            assert not tg.state.current().builds_graph
+            tg.assign(parameter, parameter * shrink - rate * tg.sign(gradient))
+            tg.assign(cells["steps"], cells["steps"] + 1)
+
+    p, q = nn.Parameter([1.0, -1.0]), nn.Parameter([1.0])
+    optimizer = SignDescent([{"params": [p]}, {"params": [q], "shrink": 0.5}], 0.25, shrink=1.0)
+    (p * p).sum().backward()
+    optimizer.step()
+    np.testing.assert_array_equal(p.data, [0.75, -0.75])
+    assert p.dtype == np.float32 and q.item() == 1
+    assert {name: array.item() for name, array in optimizer.state_dict().items()} == {
+        "groups.0.lr": 0.25,
+        "groups.1.lr": 0.25,
+        "parameters.0.steps": 1,
+        "parameters.1.steps": 0,
+    }
+
+
 def test_a_step_builds_no_graph():
     p = nn.Parameter([1.0])
     optimizer = nn.optim.Adam([p])
