@@ -14,7 +14,7 @@ from .collect import graph
 from .graph import Graph
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
-from .replay import ReplayRefused, compile
+from .replay import ReplayError, compile
 from .state import no_grad, phase, scope
 from .trace import trace
 

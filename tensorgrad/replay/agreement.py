@@ -1,0 +1,79 @@
+"""Comparing a replay with the step itself: the state before and after, and what both make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+from .program import PrimitiveStep, Program
+from .refusal import ReplayError
+
+TOLERANCE = {"float16": 1e-2, "float32": 1e-3, "float64": 1e-8}
+"""How far a replay may be from the step itself, relative to the norm: far above rounding, far below a mistake."""
+
+
+class Snapshot:
+    """Copies of everything that a step may change: leaves, their gradients, generators."""
+
+    def __init__(self, program: Program) -> None:
+        leaves = dict.fromkeys([*program.assigned, *program.gradients])
+        self.values = {leaf: leaf._data.copy() for leaf in leaves}
+        self.versions = {leaf: leaf.version for leaf in leaves}
+        self.gradients = {leaf: None if leaf._grad is None else Tensor.wrap(leaf._grad._data.copy()) for leaf in leaves}
+        self.generators = [(g, g.bit_generator.state) for g in _generators(program)]
+
+    def restore(self) -> None:
+        for leaf, value in self.values.items():
+            leaf._data = value.copy()
+            leaf.version = self.versions[leaf]
+            leaf._grad = self.gradients[leaf]
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
+
+
+def _generators(program: Program) -> list[np.random.Generator]:
+    steps = [step for step in program.steps if isinstance(step, PrimitiveStep)]
+    found = [x for step in steps for x in step.attributes.values() if isinstance(x, np.random.Generator)]
+    return list({id(generator): generator for generator in found}.values())
+
+
+def require_same_outcome(replayed: Snapshot, own: Snapshot, results: list[Tensor], copies: list[Tensor]) -> None:
+    """Refuse a replay that led elsewhere than the step itself did."""
+    differing = [f"result {k}" for k, pair in enumerate(zip(results, copies, strict=True)) if not close(pair[0]._data, pair[1]._data)]
+    for leaf, value in own.values.items():
+        name = leaf.name or f"a tensor of shape {leaf.shape}"
+        if not close(replayed.values[leaf], value):
+            differing.append(f"the value of {name}")
+        a, b = replayed.gradients[leaf], own.gradients[leaf]
+        if (a is None) != (b is None) or (a is not None and not close(a._data, b._data)):
+            differing.append(f"the gradient of {name}")
+    for (generator, state), (_, other) in zip(replayed.generators, own.generators, strict=True):
+        if not _same_state(state, other):
+            differing.append(f"the state of {generator}")
+    if differing:
+        raise ReplayError(
+            f"a replay came to something else than the step itself: {', '.join(differing)}. Python state that the recording does not "
+            "see must have changed; pass it as an argument, or keep it in a tensor that tg.assign updates. "
+            "The step's own outcome stands."
+        )
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are the same but for rounding, measured by the norm of their difference."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind != "f" or not a.size:
+        return np.array_equal(a, b)
+    x, y = (np.asarray(array, np.float64).ravel() for array in (a, b))
+    finite = np.isfinite(y)
+    if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return False
+    return float(np.linalg.norm(x[finite] - y[finite])) <= TOLERANCE[a.dtype.name] * float(np.linalg.norm(y[finite])) + 1e-30
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same_state(one[key], other[key]) for key in one)
+    return bool(np.array_equal(one, other))

@@ -1,0 +1,175 @@
+"""compile: record a step function twice, then replay it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..state import current
+from ..tensor import Tensor
+from .agreement import Snapshot, require_same_outcome
+from .compare import require_agreement
+from .fusion import fuse
+from .memory import place
+from .passes import simplify
+from .plan import ReplayPlan
+from .program import program_of
+from .record import Recording, record
+from .refusal import ReplayError
+from .runner import Runner
+from .signature import flatten, rebuild, tensors_in, with_copies
+
+KINDS = 16
+"""How many kinds of calls are remembered; of more, the one not seen for longest is forgotten."""
+
+
+class Kind:
+    """What is known about calls of one signature: the first recording, then a runner."""
+
+    def __init__(self) -> None:
+        self.first: Recording | None = None
+        self.runner: Runner | None = None
+        self.returned: Any = None  # by the second recording, without its tensors: what else a call returns
+        self.expected: dict[Tensor, bool] = {}
+        self.settings: list[tuple[Any, str, Any]] = []
+        self.checked = False
+        self.runs = 0
+
+    def applies(self) -> bool:
+        """Whether what Python code looked at is still as it was."""
+        return all((leaf._grad is not None) == there for leaf, there in self.expected.items()) and all(
+            getattr(owner, name) == value for owner, name, value in self.settings
+        )
+
+
+class Compiled:
+    """A step function that replays; see `compile`."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn = fn
+        self._kinds: OrderedDict[Any, list[Kind]] = OrderedDict()
+        self._check_every = 0
+        self._lock = threading.RLock()
+        self._latest: Kind | None = None
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        if current().recorder is not None:  # a trace is to see the step itself
+            return self._fn(*arguments, **settings)
+        tensors, key = flatten((arguments, settings))
+        with self._lock:
+            kind = self._kind((key, current().builds_graph))
+            self._latest = kind
+            if kind.runner is None:
+                return self._record(kind, (arguments, settings), tensors)
+            kind.runs += 1
+            due = not kind.checked or (self._check_every and kind.runs % self._check_every == 0)
+            if due:
+                return self._replay_checked(kind, (arguments, settings), tensors)
+            results = kind.runner.run([t._data for t in tensors])
+            return with_copies(kind.returned, results)
+
+    def _kind(self, key: Any) -> Kind:
+        kinds = self._kinds.setdefault(key, [])
+        self._kinds.move_to_end(key)
+        found = next((kind for kind in kinds if kind.applies()), None)
+        if found is None:
+            found = Kind()
+            kinds.append(found)
+            while sum(map(len, self._kinds.values())) > KINDS:
+                oldest = next(iter(self._kinds.values()))
+                oldest.pop(0)
+                if not oldest:
+                    self._kinds.popitem(last=False)
+        return found
+
+    def _call(self, given: Any, tensors: list[Tensor]) -> Any:
+        arguments, settings = rebuild(given, list(tensors))
+        return self._fn(*arguments, **settings)
+
+    def _record(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
+        """A call that runs the function itself, and is recorded."""
+        title = getattr(self._fn, "__name__", "step")
+        returned, recording = record(lambda: self._call(given, tensors), tensors, tensors_in, title)
+        copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
+        if kind.first is None:
+            kind.first = recording
+            kind.expected, kind.settings = recording.expected, recording.settings
+        else:
+            require_agreement(kind.first, recording)
+            program = program_of(kind.first, recording)
+            simplify(program)
+            fuse(program)
+            kind.runner = Runner(program, place(program))
+            kind.returned = with_copies(returned, list(copies))
+            kind.first = None
+        return with_copies(returned, copies)
+
+    def _replay_checked(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
+        """A replay, undone and compared with a run of the function itself, which then stands."""
+        program = kind.runner.program
+        before = Snapshot(program)
+        results = kind.runner.run([t._data for t in tensors])
+        after = Snapshot(program)
+        before.restore()
+        returned = self._call(given, tensors)
+        copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
+        require_same_outcome(after, Snapshot(program), results, copies)
+        kind.checked = True
+        return with_copies(returned, copies)
+
+    def check(self, every: int) -> Compiled:
+        """Compare every so many replays with the function itself, for state that a recording cannot see and that changes rarely.
+
+        The first replay of each signature is always compared. What a comparison cannot find between two of them goes unnoticed.
+
+        Args:
+            every: 100 compares each hundredth replay; 0 stops comparing.
+
+        Returns:
+            the compiled function.
+        """
+        if every < 0:
+            raise ValueError(f"check: every must be a number of replays, or 0 for none, and is {every}")
+        self._check_every = every
+        return self
+
+    def plan(self) -> ReplayPlan:
+        """The plan of the signature called last: print it, or `save` it as a picture."""
+        if self._latest is None or self._latest.runner is None:
+            raise ReplayError("there is no plan yet: the first two calls of a signature record it; call the function twice")
+        return ReplayPlan(self._latest.runner, getattr(self._fn, "__name__", "step"))
+
+
+def compile(fn: Callable[..., Any]) -> Compiled:
+    """A function that does what `fn` does, faster: it records the primitives that `fn` runs, and replays them without its Python code.
+
+    `fn` is a whole training step or any part of one. It takes tensors, arrays, and containers of them, and whatever
+    else decides how it computes; parameters, buffers, optimizers and generators that it closes over are state, which replays
+    read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
+
+    The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
+    replayed and compared with `fn`. From then on `fn` does not run. The result equals that of `fn` to rounding.
+
+    Raises:
+        ReplayError: at a call, if `fn` does what a replay could not repeat, with the line: it reads a tensor's value,
+            sets `.data`, computes with Python numbers or raw arrays that change, or returns something else each time.
+
+    >>> import tensorgrad as tg
+    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> @tg.compile
+    ... def step(x):
+    ...     w.grad = None
+    ...     loss = ((w * x) ** 2).sum()
+    ...     loss.backward()
+    ...     tg.assign(w, w.detach() - 0.1 * w.grad)
+    ...     return loss
+    >>> [round(step(tg.Tensor([1.0, 1.0])).item(), 4) for _ in range(4)]
+    [5.0, 3.2, 2.048, 1.3107]
+    """
+    return Compiled(fn)

@@ -1,0 +1,183 @@
+"""Program: the steps of a replay as data, between recording and running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph import GraphNode, Value
+from ..primitive import Primitive
+from ..tensor import Tensor
+from .compare import array_of
+from .record import EntryGradient, Recording
+
+Work = Callable[[], None]
+Stage = Sequence[Work]
+"""What may run at the same time: one piece of work, or two for two threads."""
+
+
+class Step:
+    """One thing that a replay does: a primitive, or several of them fused.
+
+    Attributes:
+        name: what plans call it.
+        inputs: values; None for an optional input left out.
+        outputs: values.
+        nodes: the recorded nodes that it stands for.
+        in_place: inputs whose memory an output may take, if nobody needs them any more.
+    """
+
+    def __init__(self, name: str, inputs: list[int | None], outputs: list[int], nodes: list[GraphNode]) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.outputs = outputs
+        self.nodes = nodes
+        self.in_place: frozenset[int] = frozenset()
+
+    @property
+    def phase(self) -> str:
+        return self.nodes[0].phase
+
+    def bind(self, inputs: list[Any], outputs: list[np.ndarray]) -> list[Stage]:
+        """The work on these arrays, stage after stage."""
+        raise NotImplementedError
+
+    def scratch_bytes(self) -> int:
+        """Memory that the step keeps for itself."""
+        return 0
+
+
+class PrimitiveStep(Step):
+    """One primitive, run by its own kernel."""
+
+    def __init__(self, node: GraphNode, primitive: Primitive) -> None:
+        super().__init__(node.primitive, node.inputs, node.outputs, [node])
+        self.primitive = primitive
+        self.attributes = node.attributes
+        if primitive.elementwise and primitive.takes_out:
+            self.in_place = frozenset(v for v in node.inputs if v is not None)
+
+    @property
+    def is_view(self) -> bool:
+        return self.primitive.view
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether it draws random numbers: then it runs, whoever needs the result, and in its turn."""
+        return any(isinstance(x, np.random.Generator | np.random.RandomState) for x in self.attributes.values())
+
+    def bind(self, inputs: list[Any], outputs: list[np.ndarray]) -> list[Stage]:
+        return [[self.work(inputs, outputs)]]
+
+    def work(self, inputs: list[Any], outputs: list[np.ndarray]) -> Work:
+        """One run of the kernel."""
+        kernel, attributes = self.primitive.kernel, self.attributes
+        if self.primitive.takes_out and (len(outputs) == 1 or self.primitive.elementwise):
+            out = outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+            def run() -> None:
+                kernel(*inputs, out=out, **attributes)
+        elif len(outputs) == 1:
+            result = outputs[0]
+
+            def run() -> None:
+                np.copyto(result, kernel(*inputs, **attributes))
+        else:
+
+            def run() -> None:
+                for out, made in zip(outputs, kernel(*inputs, **attributes), strict=True):
+                    np.copyto(out, made)
+
+        return run
+
+
+@dataclass
+class Program:
+    """What a replay does, in order, and what it does it with.
+
+    Attributes:
+        values: the recorded values; those that fusion made superfluous are not used.
+        steps: in the order of their running.
+        arguments: the values that are the arguments.
+        cells: leaves read from outside, by value.
+        entry_gradients: leaves whose `.grad` is read from outside, by value.
+        constants: arrays and numbers known beforehand, by value.
+        live: those constants that are one array at every call, whose contents the user may change.
+        results: the values returned.
+        assigned: the last value of each leaf that is given one.
+        gradients: the last `.grad` of each leaf that is given one.
+        batch_innermost: arguments that are copied into that memory order, since all who take them want it.
+        dropped, folded: how many steps were found superfluous, and how many known beforehand.
+    """
+
+    values: list[Value]
+    steps: list[Step]
+    arguments: list[int]
+    cells: dict[int, Tensor]
+    entry_gradients: dict[int, Tensor]
+    constants: dict[int, Any]
+    live: set[int]
+    results: list[int]
+    assigned: dict[Tensor, int]
+    rebindings: dict[Tensor, int]
+    gradients: dict[Tensor, int | None]
+    batch_innermost: set[int] = field(default_factory=set)
+    dropped: int = 0
+    folded: int = 0
+
+    def kept(self) -> set[int]:
+        """The values that outlive a run."""
+        return {*self.results, *self.assigned.values(), *(v for v in self.gradients.values() if v is not None)}
+
+    def producers(self) -> dict[int, Step]:
+        return {value: step for step in self.steps for value in step.outputs}
+
+    def users(self) -> dict[int, list[Step]]:
+        """For each value the steps that take it, in order."""
+        found: dict[int, list[Step]] = {}
+        for step in self.steps:
+            for value in dict.fromkeys(v for v in step.inputs if v is not None):
+                found.setdefault(value, []).append(step)
+        return found
+
+    def replace(self, old: Sequence[Step], new: Step, at: Step) -> None:
+        """Put one step in the place of several, where one of these stood."""
+        gone = set(map(id, old)) - {id(at)}
+        self.steps = [new if step is at else step for step in self.steps if id(step) not in gone]
+
+
+def program_of(first: Recording, second: Recording) -> Program:
+    """The program that repeats two recordings of one step, which agree.
+
+    What came from outside is a cell where both saw the same tensor, and else a constant, since both saw the same contents.
+    """
+    graph = second.graph
+    cells, entry_gradients, constants = {}, {}, {}
+    for value, given in second.given.items():
+        if isinstance(given, EntryGradient):
+            entry_gradients[value] = given.leaf
+        elif isinstance(given, Tensor) and first.given[value] is given:
+            cells[value] = given
+        else:
+            constants[value] = array_of(given)
+    live = {value for value in constants if isinstance(second.given[value], np.ndarray) and second.given[value] is first.given[value]}
+    for entry in graph.values:
+        if entry.dtype == "number":
+            constants[entry.id] = entry.number
+    lasting = {leaf for leaf in [*second.assigned, *second.gradients] if leaf in first.assigned or leaf in first.gradients}
+    return Program(
+        values=graph.values,
+        steps=[PrimitiveStep(*pair) for pair in zip(graph.nodes, second.primitives, strict=True)],
+        arguments=second.arguments,
+        cells=cells,
+        entry_gradients=entry_gradients,
+        constants=constants,
+        live=live,
+        results=second.results,
+        assigned={leaf: v for leaf, v in second.assigned.items() if leaf in lasting},
+        rebindings=second.rebindings,
+        gradients={leaf: v for leaf, v in second.gradients.items() if leaf in lasting},
+    )

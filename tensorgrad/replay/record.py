@@ -1,0 +1,131 @@
+"""Recording a step so that it can be replayed: what it was given, what it leaves behind, and what it must not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, GraphNode
+from ..primitive import Primitive
+from ..state import current
+from ..tensor import Tensor
+from ..trace import Recorder
+from .refusal import ReplayError, line_of_user
+
+
+class EntryGradient:
+    """Stands for the `.grad` that a leaf has when the step begins."""
+
+    def __init__(self, leaf: Tensor) -> None:
+        self.leaf = leaf
+
+
+class Recording:
+    """One run of a step: its graph, and beside it the live objects that the graph's values stand for.
+
+    Attributes:
+        graph: what ran.
+        primitives: the primitive of each node.
+        given: what each value from outside is: a leaf, an `EntryGradient`, or an array.
+        arguments: the values that are the step's arguments, in order.
+        results: the values that it returned.
+        assigned: the leaves that were given new values, each with its last one.
+        rebindings: how often each of them was.
+        gradients: the leaves whose `.grad` was set, each with the value that it has in the end, or None.
+        expected: the leaves whose `.grad` the step looked at before it set it, and whether there was one.
+        settings: what Python code read through `tg.reading`: (object, name of the attribute, value).
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.primitives: list[Primitive] = []
+        self.given: dict[int, Any] = {}
+        self.arguments: list[int] = []
+        self.results: list[int] = []
+        self.assigned: dict[Tensor, int] = {}
+        self.rebindings: dict[Tensor, int] = {}
+        self.gradients: dict[Tensor, int | None] = {}
+        self.expected: dict[Tensor, bool] = {}
+        self.settings: list[tuple[Any, str, Any]] = []
+
+
+class StrictRecorder(Recorder):
+    """A recorder that keeps what a replay needs, and refuses what a replay could not do again."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(Graph(title), bind=True)
+        self.recording = Recording(self.graph)
+        self._kept: list[np.ndarray] = []  # arrays alive, so that none takes the identity of another
+
+    def argument(self, tensor: Tensor) -> None:
+        self.recording.arguments.append(self._value_of(tensor, "argument"))
+
+    def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
+        self.recording.primitives.append(primitive)
+        return super()._add_node(primitive, *rest)
+
+    def _new_value(self, array: np.ndarray, kind: str) -> Any:
+        self._kept.append(array)
+        return super()._new_value(array, kind)
+
+    # -- what is done past the primitives ----------------------------------------------------------------------------
+
+    def value_read(self, tensor: Tensor, how: str) -> None:
+        raise ReplayError(
+            f"the value of a tensor of shape {tensor.shape} is read with {how} inside a compiled step; a replay would not run the "
+            "Python code that depends on it. Return the tensor and read it outside, or compute with primitives such as tg.where."
+            + line_of_user()
+        )
+
+    def data_set(self, leaf: Tensor) -> None:
+        raise ReplayError(
+            f"the data of a tensor of shape {leaf.shape} is set inside a compiled step, which a replay would leave out; "
+            "give it its new value with tg.assign(tensor, value)." + line_of_user()
+        )
+
+    def gradient_read(self, leaf: Tensor) -> None:
+        found = self.recording
+        if leaf not in found.gradients and leaf not in found.expected:
+            found.expected[leaf] = leaf._grad is not None
+            if leaf._grad is not None:
+                self.graph.bindings[self._value_of(leaf._grad, "gradient")] = EntryGradient(leaf)
+
+    def gradient_set(self, leaf: Tensor) -> None:
+        gradient = leaf._grad
+        self.recording.gradients[leaf] = None if gradient is None else self._value_of(gradient, "gradient")
+
+    def gradient(self, leaf: Tensor) -> None:
+        super().gradient(leaf)
+        self.recording.gradients[leaf] = self._value_of(leaf._grad, "gradient")
+
+    def assigned(self, leaf: Tensor) -> None:
+        super().assigned(leaf)
+        found = self.recording
+        found.assigned[leaf] = self.graph.nodes[-1].outputs[0]
+        found.rebindings[leaf] = found.rebindings.get(leaf, 0) + 1
+
+    def finish(self, seconds: float) -> None:
+        super().finish(seconds)
+        arguments = self.recording.arguments
+        self.recording.given = {value: given for value, given in self.graph.bindings.items() if value not in arguments}
+        self.graph.bindings = {}
+        self._kept.clear()
+
+
+def record(step: Callable[[], Any], arguments: list[Tensor], results_of: Callable[[Any], list[Tensor]], title: str) -> Any:
+    """Run a step under a strict recorder. Returns what it returned, and the recording."""
+    state = current()
+    recorder = StrictRecorder(title)
+    for tensor in arguments:
+        recorder.argument(tensor)
+    state.recorder = recorder
+    try:
+        with recorder.watch_floating_point():
+            returned = step()
+        recorder.recording.results = [recorder._value_of(t, "result") for t in results_of(returned)]
+    finally:
+        state.recorder = None
+        recorder.finish(0.0)
+    return returned, recorder.recording

@@ -1,0 +1,160 @@
+"""Running a plan: steps bound to their arrays, and bound anew where these have changed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..graph import Value
+from ..tensor import Tensor
+from .homes import Home, home_of, laid_out, memory_order
+from .memory import Plan, is_alias
+from .program import PrimitiveStep, Program, Stage, Step, Work
+from .threads import blas_on_one_thread, team
+
+SMALL = 4096
+"""Up to so many bytes a value read from outside is copied at each run instead of bound where it lies."""
+
+
+class Runner:
+    """A program with its memory, ready to run."""
+
+    def __init__(self, program: Program, plan: Plan) -> None:
+        self.program = program
+        self.plan = plan
+        self.blocks = [np.empty(size, np.uint8) for size in plan.blocks]
+        self.arrays: dict[int, Any] = dict(program.constants)
+        self._slots: dict[int, np.ndarray] = {}  # copies of what comes from outside
+        for value in [*program.arguments, *program.entry_gradients]:
+            self._slots[value] = self.arrays[value] = self._new(program.values[value])
+        for value, leaf in program.cells.items():
+            if value in plan.homes:
+                self.arrays[value] = plan.homes[value].array
+            elif leaf._data.nbytes <= SMALL:
+                self._slots[value] = self.arrays[value] = self._new(program.values[value])
+            else:
+                self.arrays[value] = self._outside(leaf)
+        self._large = [v for v in program.cells if v not in plan.homes and v not in self._slots]
+        self._versions = [(leaf, program.rebindings[leaf]) for leaf in program.assigned]
+        self._stages: list[list[Stage]] = [[] for _ in program.steps]
+        self._bind(None)
+
+    def _new(self, value: Value) -> np.ndarray:
+        order = memory_order(value.strides)
+        if value.shape and value.id in self.program.batch_innermost:
+            order = (1, 2, 3, 0)
+        return laid_out(np.empty(max(value.nbytes, 1), np.uint8), value.shape, value.dtype, order)
+
+    # -- binding -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, changed: set[int] | None) -> None:
+        """Bind the steps that touch the values changed (by their roots), or all steps, to the arrays there are now."""
+        for index, step in enumerate(self.program.steps):
+            touched = [self.plan.root_of(v) for v in [*step.inputs, *step.outputs] if v is not None]
+            if changed is None or not changed.isdisjoint(touched):
+                self._stages[index] = self._bound(step)
+        self._works: list[Work] = [_work(stage) for stages in self._stages for stage in stages]
+
+    def _bound(self, step: Step) -> list[Stage]:
+        inputs = [None if v is None else self.arrays[v] for v in step.inputs]
+        if isinstance(step, PrimitiveStep) and is_alias(self.program, step):
+            return self._bound_view(step, inputs)
+        for value in step.outputs:
+            home = self.plan.homes.get(value)
+            if home is not None:
+                self.arrays[value] = home.array
+            elif value not in self.arrays:
+                entry = self.program.values[value]
+                memory = self.blocks[self.plan.block[value]]
+                self.arrays[value] = laid_out(memory, entry.shape, entry.dtype, memory_order(entry.strides))
+        return step.bind(inputs, [self.arrays[v] for v in step.outputs])
+
+    def _bound_view(self, step: PrimitiveStep, inputs: list[Any]) -> list[Stage]:
+        out = step.outputs[0]
+        view = np.asarray(step.primitive.kernel(*inputs, **step.attributes))
+        if np.may_share_memory(view, inputs[0]):
+            self.arrays[out] = view
+            return []
+        own = self.arrays[out] = np.array(view)  # an argument laid out in another way than when it was recorded
+        return [[lambda: np.copyto(own, step.primitive.kernel(*inputs, **step.attributes))]]
+
+    @property
+    def threaded(self) -> bool:
+        return any(len(stage) > 1 for stages in self._stages for stage in stages)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
+        """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies."""
+        program = self.program
+        self._read_outside()
+        for value, argument in zip(program.arguments, arguments, strict=True):
+            np.copyto(self._slots[value], argument)
+        with blas_on_one_thread():
+            for work in self._works:
+                work()
+        for value, home in self.plan.copied:
+            np.copyto(home.array, self.arrays[value])
+        self._show()
+        return [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in program.results]
+
+    def _read_outside(self) -> None:
+        changed: set[int] = set()
+        for leaf, home in self.plan.leaf_homes.items():
+            shown = leaf._data is home.shown
+            held = home.held_elsewhere(shown)
+            if held:
+                home.move()
+            if held or not shown:
+                np.copyto(home.array, leaf._data)
+        for leaf, home in self.plan.gradient_homes.items():
+            if _gradient_is_held(leaf, home):
+                home.move()
+        for value, home in self.plan.homes.items():
+            if self.arrays[value] is not home.array:
+                self.arrays[value] = home.array
+                changed.add(value)
+        for value, leaf in self.program.entry_gradients.items():
+            np.copyto(self._slots[value], leaf._grad._data)
+        for value, leaf in self.program.cells.items():
+            if value in self._slots:
+                np.copyto(self._slots[value], leaf._data)
+        for value in self._large:
+            array = self._outside(self.program.cells[value])
+            if array is not self.arrays[value]:
+                self.arrays[value] = array
+                changed.add(value)
+        if changed:
+            self._bind(changed)
+
+    def _outside(self, leaf: Tensor) -> np.ndarray:
+        """The array of a leaf that is only read, without a hold on the one that users are shown."""
+        home = home_of(leaf, "value")
+        return home.array if home is not None and leaf._data is home.shown else leaf._data
+
+    def _show(self) -> None:
+        for leaf, home in self.plan.leaf_homes.items():
+            leaf._data = home.shown
+        for leaf, times in self._versions:
+            leaf.version += times
+        for leaf, value in self.program.gradients.items():
+            leaf._grad = None if value is None else Tensor.wrap(self.plan.gradient_homes[leaf].shown)
+
+
+def _work(stage: Stage) -> Work:
+    """A stage as one piece of work."""
+    if len(stage) == 1:
+        return stage[0]
+    mine, other = stage
+    both = team().both
+    return lambda: both(mine, other)
+
+
+def _gradient_is_held(leaf: Tensor, home: Home) -> bool:
+    """Whether anybody but the leaf holds the gradient that the last replay left, its tensor or the array."""
+    gradient = leaf._grad
+    if gradient is None or gradient._data is not home.shown:
+        return home.held_elsewhere(0)
+    return home.held_elsewhere(1) or sys.getrefcount(gradient) - 1 > 2  # the leaf's, and the local name
