@@ -3,9 +3,17 @@
 `tests/test_primitives.py` runs the same checks on every row, and fails where a registered primitive has none.
 """
 
-from . import arithmetic, images
+from . import elementwise, images, losses, matrices, reductions, shapes, updates
 from .table import Call, Row, lay_out
 
-ROWS: list[Row] = [*arithmetic.ROWS, *images.ROWS]
+ROWS: list[Row] = [
+    *elementwise.ROWS,
+    *shapes.ROWS,
+    *reductions.ROWS,
+    *matrices.ROWS,
+    *images.ROWS,
+    *losses.ROWS,
+    *updates.ROWS,
+]
 
 __all__ = ["ROWS", "Call", "Row", "lay_out"]

@@ -28,6 +28,13 @@ def geometries(draw: Any, widest_padding: Any = lambda kernel: 2, dilations: int
     return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}, size
 
 
+@st.composite
+def pool_geometries(draw: Any, dilations: int = 2) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The same for pools, whose windows all hold something of the image: with dilation a single row may lie between."""
+    settings, size = draw(geometries(half, dilations))
+    return settings, tuple(max(n, d) for n, d in zip(size, settings["dilation"], strict=True))
+
+
 def half(kernel: int) -> int:
     """The widest padding that PyTorch pools with."""
     return kernel // 2
@@ -86,7 +93,7 @@ def columns(draw: Any, back: bool = False) -> Call:
 
 @st.composite
 def max_pools(draw: Any) -> Call:
-    settings, size = draw(geometries(half))
+    settings, size = draw(pool_geometries())
     x = draw(arrays((draw(batches), draw(st.integers(1, 2)), *size), distinct))
     return Call((x,), {**one_number_where_equal(draw, settings), "ceil_mode": draw(st.booleans())})
 
@@ -94,7 +101,7 @@ def max_pools(draw: Any) -> Call:
 @st.composite
 def winners(draw: Any, gather: bool) -> Call:
     """An application of scatter_winners or gather_winners, with the winners of a max-pool."""
-    settings, size = draw(geometries(half))
+    settings, size = draw(pool_geometries())
     settings["ceil_mode"] = draw(st.booleans())
     x = draw(arrays((draw(batches), draw(st.integers(1, 2)), *size), distinct))
     y, won = tg.PRIMITIVES["max_pool2d"].outputs(x, **settings)
@@ -105,7 +112,7 @@ def winners(draw: Any, gather: bool) -> Call:
 
 @st.composite
 def average_pools(draw: Any, back: bool = False) -> Call:
-    settings, size = draw(geometries(half, dilations=1))
+    settings, size = draw(pool_geometries(dilations=1))
     del settings["dilation"]
     settings |= {"ceil_mode": draw(st.booleans()), "count_include_pad": draw(st.booleans())}
     x = draw(arrays((draw(batches), draw(st.integers(1, 2)), *size)))

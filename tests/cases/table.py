@@ -41,6 +41,7 @@ class Row(NamedTuple):
         linear: whether the primitive is linear in each input taken alone, so that differences are exact for any step.
         constant: the inputs that have no rule, such as integer labels.
         differentiable: False where no input has a rule.
+        dtype: of the result for inputs in float32, where it has floats.
     """
 
     name: str
@@ -50,14 +51,16 @@ class Row(NamedTuple):
     linear: bool = False
     constant: tuple[str, ...] = ()
     differentiable: bool = True
+    dtype: type = np.float32
 
     def apply(self, *inputs: Any, **settings: Any) -> tg.Tensor:
         return (self.function or tg.PRIMITIVES[self.name])(*inputs, **settings)
 
     def asked(self, inputs: tuple[Any, ...]) -> list[int]:
         """The positions of the inputs that a gradient is asked for: arrays of floats that have a rule."""
-        names = tg.PRIMITIVES[self.name].inputs
-        ruled = [self.differentiable and (k >= len(names) or names[k] not in self.constant) for k in range(len(inputs))]
+        primitive = tg.PRIMITIVES[self.name]
+        names = [*primitive.inputs, *[primitive.variadic] * len(inputs)]
+        ruled = [self.differentiable and name not in self.constant for name in names]
         return [k for k, x in enumerate(inputs) if ruled[k] and isinstance(x, np.ndarray) and x.dtype.kind == "f"]
 
 
@@ -82,6 +85,10 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Any two values at least 0.25 apart: for maxima, whose kinks are at ties."""
     size = int(np.prod(shape))
     return 0.25 * (rng.permutation(size).reshape(shape) - size // 2)
+
+
+def booleans(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.random(shape) < 0.5
 
 
 def wholes(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -139,16 +146,17 @@ def broadcasting(count: int) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
 
 
 @st.composite
-def unary(draw: Any, domain: Domain = normal, **settings: st.SearchStrategy[Any]) -> Call:
-    """One array of any shape, and settings."""
-    return Call((draw(arrays(shapes(), domain)),), {name: draw(strategy) for name, strategy in settings.items()})
+def unary(draw: Any, domain: Domain = normal, shape: Any = None, **settings: st.SearchStrategy[Any]) -> Call:
+    """One array, of any shape unless one is given, and settings."""
+    x = draw(arrays(shapes() if shape is None else shape, domain))
+    return Call((x,), {name: draw(strategy) for name, strategy in settings.items()})
 
 
 @st.composite
-def elementwise(draw: Any, *domains: Domain) -> Call:
-    """One array for each domain, of shapes that broadcast; sometimes one of several is a number instead."""
+def elementwise(draw: Any, *domains: Domain, numbers: bool = True, **settings: st.SearchStrategy[Any]) -> Call:
+    """One array for each domain, of shapes that broadcast, and settings; sometimes a number in place of an array."""
     found = [draw(arrays(shape, domain)) for shape, domain in zip(draw(broadcasting(len(domains))), domains, strict=True)]
-    number = draw(st.sampled_from([None, None, *range(len(found))])) if len(found) > 1 else None
-    if number is not None:
-        found[number] = float(domains[number](draw(generators), ()))
-    return Call(tuple(found), {})
+    place = draw(st.sampled_from([None, None, *range(len(found))])) if numbers else None
+    if place is not None:
+        found[place] = float(domains[place](draw(generators), ()))
+    return Call(tuple(found), {name: draw(strategy) for name, strategy in settings.items()})
