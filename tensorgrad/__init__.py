@@ -4,6 +4,11 @@ What a program writes in plain Python runs at once and leaves a graph of primiti
 differentiated, drawn, and run again: `tensor.backward()`, `tg.trace()`, `graph.save("step.svg")`.
 """
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 # isort: off
 from .tensor import Tensor  # first, since it and the primitives make each other
 # isort: on
@@ -19,3 +24,29 @@ from .state import no_grad, phase, scope
 from .trace import trace
 
 __version__ = "0.1.0"
+__all__ = [
+    "PRIMITIVES",
+    "Graph",
+    "Primitive",
+    "ReplayError",
+    "Tensor",
+    "backward",
+    "compile",
+    "grad",
+    "graph",
+    "no_grad",
+    "phase",
+    "primitive",
+    "scope",
+    "trace",
+    "value_and_grad",
+    "vjp",
+]
+__all__ += ops.__all__
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`tg.draw` and `tg.testing` are imported when they are first used."""
+    if name in ("draw", "testing"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
