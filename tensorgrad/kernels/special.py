@@ -20,6 +20,8 @@ FAR = 6.0  # from here on it is 1 to the last digit
 
 def error_function(x: np.ndarray, out: np.ndarray | None = None) -> Any:
     """erf(x), within a few units of the last digit."""
+    if x.dtype == np.float16:
+        return np.positive(error_function(x.astype(np.float32)).astype(np.float16), out=out)
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     size = np.abs(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..primitive import primitive
 from ..tensor import Tensor
+from .axes import integer
 
 ARRAY = "array"
 """Stands in the static part of an index for an array, which is an input of the primitive."""
@@ -28,10 +28,13 @@ def scatter_add(x, *indices, index, shape):
     entries = _filled(index, indices)
     out = np.zeros_like(x, shape=shape)
     if not indices or (len(indices) == 1 and np.asarray(indices[0]).dtype == np.bool_):
-        out[entries] = x  # a basic index and a mask point nowhere twice
-    elif x.size:
-        _scatter(x, entries, out)
-    return out
+        out[entries] = x  # slices, integers and a mask point nowhere twice
+        return out
+    places = _places(entries, shape).ravel()
+    crowded = x.dtype == np.float32 and x.size > out.size  # many summands for one element ask for more digits
+    sums = np.zeros(out.size, np.float64 if crowded else x.dtype)
+    np.add.at(sums, places, x.ravel().astype(sums.dtype, copy=False))  # quick only so: flat, and all of one dtype
+    return sums.reshape(shape).astype(x.dtype, copy=False)
 
 
 getitem_.vjp(x=lambda g, x_shape, indices, index: scatter_add(g, *indices, index=index, shape=x_shape))
@@ -64,7 +67,7 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
             entries.append(ARRAY)
             arrays.append(entry if np.size(entry) else np.asarray(entry, np.intp))
         else:
-            entries.append(operator.index(entry))
+            entries.append(integer("getitem", "an index", entry))
     return getitem_(x, *arrays, index=tuple(entries))
 
 
@@ -74,57 +77,11 @@ def _filled(index, indices):
     return tuple(next(arrays) if entry is ARRAY else entry for entry in index)
 
 
-# -- adding up where indices repeat ----------------------------------------------------------------------------------
-
-
-def _scatter(x, entries, out):
-    """Add x to out[entries], where the index holds arrays, which may point to the same place several times.
-
-    The axes that arrays index are brought to the front: then x is a list of rows, each with the number of the row of `out`
-    that it belongs to.
-    """
-    entries = _one_entry_per_axis(entries, out.ndim)
-    arrays = {k: e for k, e in enumerate(entries) if isinstance(e, np.ndarray)}
-    target = out[tuple(slice(None) if k in arrays else e for k, e in enumerate(entries))]  # an axis for each entry
-    target = np.moveaxis(target, list(arrays), range(len(arrays)))
-    sizes, rest = target.shape[: len(arrays)], target.shape[len(arrays) :]
-
-    indices = [np.where(a < 0, a + n, a) for a, n in zip(arrays.values(), sizes, strict=True)]
-    numbers = np.ravel_multi_index(np.broadcast_arrays(*indices), sizes)
-    adjacent = max(arrays) - min(arrays) == len(arrays) - 1
-    front = min(arrays) if adjacent else 0  # where NumPy put their common axes
-    rows = np.moveaxis(x, range(front, front + numbers.ndim), range(numbers.ndim)).reshape(numbers.size, math.prod(rest))
-
-    numbers, rows = _summed(numbers.ravel(), rows)
-    target[np.unravel_index(numbers, sizes)] = rows.reshape(len(numbers), *rest)
-
-
-def _one_entry_per_axis(entries, ndim):
-    """The index with `...` written out and masks as the indices of what they hold.
-
-    Integers become arrays: next to arrays, NumPy treats them so.
-    """
-    expanded = []
-    for entry in entries:
-        if isinstance(entry, np.ndarray) and entry.dtype == np.bool_:
-            expanded += entry.nonzero()
-        elif entry is None or entry is Ellipsis or isinstance(entry, slice):
-            expanded.append(entry)
-        else:
-            expanded.append(np.asarray(entry))
-    consumed = sum(entry is not None and entry is not Ellipsis for entry in expanded)
-    missing = [slice(None)] * (ndim - consumed)
-    gap = next((k for k, entry in enumerate(expanded) if entry is Ellipsis), len(expanded))
-    return expanded[:gap] + missing + expanded[gap + 1 :]
-
-
-def _summed(numbers, rows):
-    """Each number once, and the sum of its rows."""
-    if rows.shape[1] == 1:
-        return np.arange(numbers.max() + 1), np.bincount(numbers, weights=rows[:, 0]).astype(rows.dtype)
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    if len(starts) == len(numbers):
-        return numbers, rows
-    return ordered[starts], np.add.reduceat(rows[order], starts, axis=0)
+def _places(entries, shape):
+    """The place in row-major order of each element that the index names: NumPy itself tells, one axis after the other."""
+    places = 0
+    for axis, size in enumerate(shape):
+        step = math.prod(shape[axis + 1 :])
+        along = (np.arange(size) * step).reshape(size, *[1] * (len(shape) - axis - 1))
+        places = places + np.broadcast_to(along, shape)[entries]
+    return places

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..kernels.sums import total
 from ..primitive import primitive
 from ..tensor import Tensor
-from .normalization import log_softmax_, softmax_
+from .normalization import log_softmax_, shifted, softmax_
 from .reduction import sum_
 from .shape import astype, unsqueeze_
 
@@ -26,42 +26,53 @@ REDUCTIONS = ("mean", "sum", "none")
 
 def _flattened(logits, targets, weight):
     """A single sample as a batch of one; everything but labels in the dtype of the logits."""
-    logits = logits.reshape(-1, logits.shape[-1]) if logits.ndim == 1 else logits
+    if logits.ndim == 1:
+        logits = logits.reshape(1, -1)
     targets = np.asarray(targets)
     rows = targets.dtype.kind == "f"
-    targets = targets.astype(logits.dtype).reshape(logits.shape) if rows else targets.reshape(len(logits))
+    targets = targets.reshape(logits.shape).astype(logits.dtype) if rows else targets.reshape(len(logits))
     return logits, targets, None if weight is None else weight.astype(logits.dtype)
 
 
+def _checked_labels(targets, classes, ignore_index):
+    """The labels, 0 where they are to be ignored, and where that is, or None."""
+    ignored = None if ignore_index is None else targets == ignore_index
+    labels = targets if ignored is None else np.where(ignored, 0, targets)
+    outside = (labels < 0) | (labels >= classes)
+    if np.count_nonzero(outside):
+        raise ValueError(
+            f"cross_entropy: a label is {labels[outside][0]}, but with {classes} classes labels go from 0 to {classes - 1}; "
+            "pass ignore_index if it marks samples to leave out"
+        )
+    return labels, ignored
+
+
+def _counted(labels, ignored, weight):
+    """How much each sample counts, (N,); None if each counts 1."""
+    if ignored is None and weight is None:
+        return None
+    counts = np.ones(len(labels), np.float32) if weight is None else weight[labels]
+    if ignored is not None:
+        counts[ignored] = 0
+    return counts
+
+
 def _class_rows(logits, targets, weight, ignore_index, label_smoothing):
-    """The class weights q, (N, K), and what a mean divides by: the samples, or the weights of their labels."""
-    count, classes = logits.shape
-    if targets.dtype.kind == "f":
-        rows, ignored, divisor = targets, None, count
-    else:
-        ignored = None if ignore_index is None else targets == ignore_index
-        labels = targets if ignored is None else np.where(ignored, 0, targets)
-        _refuse_labels_out_of_range(labels, classes)
+    """The class weights q, (N, K), and what a mean divides by: the samples, or what their labels count."""
+    rows, ignored, divisor = targets, None, len(targets)
+    if targets.dtype.kind != "f":
+        labels, ignored = _checked_labels(targets, logits.shape[1], ignore_index)
         rows = np.zeros_like(logits)
-        rows[np.arange(count), labels] = 1
-        counted = np.ones_like(labels) if weight is None else weight[labels]
-        divisor = total(counted if ignored is None else counted[~ignored], (0,)).item()
+        rows[np.arange(len(labels)), labels] = 1
+        counts = _counted(labels, ignored, weight)
+        divisor = divisor if counts is None else total(counts, (0,)).item()
     if label_smoothing:
-        rows = rows * (1 - label_smoothing) + label_smoothing / classes
+        rows = rows * (1 - label_smoothing) + label_smoothing / logits.shape[1]
     if weight is not None:
         rows = rows * weight
     if ignored is not None:
         rows[ignored] = 0
     return rows, divisor
-
-
-def _refuse_labels_out_of_range(labels, classes):
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        wrong = labels[(labels < 0) | (labels >= classes)][0]
-        raise ValueError(
-            f"cross_entropy: a label is {wrong}, but with {classes} classes labels go from 0 to {classes - 1}; "
-            "pass ignore_index if it marks samples to leave out"
-        )
 
 
 # -- primitives ----------------------------------------------------------------------------------------------------------
@@ -72,11 +83,20 @@ def cross_entropy_(logits, targets, weight=None, *, ignore_index=None, label_smo
     """(N, K), (N,) of integers or (N, K) of floats, (K,) -> () or, without reduction, (N,)."""
     batch_shape = logits.shape[:-1]
     logits, targets, weight = _flattened(logits, targets, weight)
-    rows, divisor = _class_rows(logits, targets, weight, ignore_index, label_smoothing)
-    log_probabilities = log_softmax_.kernel(logits, axis=1)
-    counted = np.not_equal(rows, 0)  # a class without weight costs nothing, even where its probability is 0
-    terms = np.multiply(rows, log_probabilities, where=counted, out=np.zeros_like(rows))
-    losses = -total(terms, (1,))  # (N,)
+    z = shifted(logits, 1)
+    normalizer = np.log(total(np.exp(z), (1,)))  # (N,)
+    if targets.dtype.kind == "f" or label_smoothing:
+        rows, divisor = _class_rows(logits, targets, weight, ignore_index, label_smoothing)
+        counted = np.not_equal(rows, 0)  # a class without weight costs nothing, even where its likelihood is 0
+        costs = np.multiply(rows, normalizer[:, None] - z, where=counted, out=np.zeros_like(rows))
+        losses = total(costs, (1,))
+    else:  # without rows: only the label's class costs anything
+        labels, ignored = _checked_labels(targets, logits.shape[1], ignore_index)
+        losses = normalizer - z[np.arange(len(labels)), labels]
+        counts, divisor = _counted(labels, ignored, weight), len(labels)
+        if counts is not None:
+            losses = np.multiply(losses, counts, where=counts != 0, out=np.zeros_like(losses))
+            divisor = total(counts, (0,)).item()
     if reduction == "none":
         return losses.reshape(batch_shape)
     loss = total(losses, (0,))
@@ -88,14 +108,19 @@ def cross_entropy_slope(y, logits, targets, weight=None, *, ignore_index=None, l
     """The cotangent (N, K) of the logits that belongs to a cotangent y of the loss or losses."""
     shape = logits.shape
     logits, targets, weight = _flattened(logits, targets, weight)
-    rows, divisor = _class_rows(logits, targets, weight, ignore_index, label_smoothing)
     slope = softmax_.kernel(logits, axis=1)
-    slope *= total(rows, (1,), keepdims=True)
-    slope -= rows
-    if reduction == "mean":
-        slope *= np.divide(y, divisor)
+    if targets.dtype.kind == "f" or label_smoothing:
+        rows, divisor = _class_rows(logits, targets, weight, ignore_index, label_smoothing)
+        slope *= total(rows, (1,), keepdims=True)
+        slope -= rows
     else:
-        slope *= np.reshape(y, (-1, 1))
+        labels, ignored = _checked_labels(targets, logits.shape[1], ignore_index)
+        slope[np.arange(len(labels)), labels] -= 1
+        counts, divisor = _counted(labels, ignored, weight), len(labels)
+        if counts is not None:
+            slope *= counts[:, None]
+            divisor = total(counts, (0,)).item()
+    slope *= np.divide(y, divisor) if reduction == "mean" else np.reshape(y, (-1, 1))
     return slope.reshape(shape)
 
 

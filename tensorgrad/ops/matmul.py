@@ -100,7 +100,7 @@ def matmul(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Tensor:
 @primitive(flops=lambda out_shape, x_shape, w_shape, b_shape=None: 2 * math.prod(out_shape) * w_shape[1])
 def linear_(x, w, b=None):
     """(..., in), (out, in), (out,) -> (..., out): x @ w.T + b, with the batch innermost in memory if x has it so."""
-    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
+    if np.ndim(w) != 2 or not np.ndim(x) or x.shape[-1] != w.shape[1]:
         raise ValueError(
             "linear: the last axis of x must have the size of the last axis of w, the weights, whose shape is (out, in)"
         )

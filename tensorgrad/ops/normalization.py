@@ -18,7 +18,7 @@ from .reduction import sum_
 def shifted(x: np.ndarray, axis: int) -> np.ndarray:
     """x less its greatest element along the axis, so that its exponential neither overflows nor vanishes altogether."""
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
-    return x - np.max(x, axis=axis, keepdims=True, initial=np.finfo(x.dtype).min)
+    return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=np.finfo(x.dtype).min)
 
 
 @primitive(flops=lambda out_shape, x_shape: 5 * math.prod(x_shape))
@@ -36,7 +36,8 @@ softmax_.vjp(x=lambda g, out, axis: out * (g - sum_(g * out, axis=(axis,), keepd
 def log_softmax_(x, *, axis):
     """x less its logsumexp along the axis."""
     z = shifted(x, axis)
-    z -= np.log(total(np.exp(z), (axis,), keepdims=True))
+    if z.size:
+        z -= np.log(total(np.exp(z), (axis,), keepdims=True))
     return z
 
 

@@ -16,7 +16,7 @@ from ..tensor import Tensor
 from .axes import Axis, normalized_axes
 from .comparison import gate
 from .elementwise import exp
-from .shape import permute_, reshape_
+from .shape import concatenate_, permute_, reshape_
 
 # -- sums ----------------------------------------------------------------------------------------------------------------
 
@@ -239,11 +239,11 @@ def prod(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Te
     others = tuple(a for a in range(len(shape)) if a not in axes)
     count = _count(shape, axes)
     factors = reshape_(permute_(x, axes=axes + others), shape=(count, *(shape[a] for a in others)))
-    product = factors.sum(0) + 1 if not count else None  # of no factors at all: 1
-    while count:
-        if count % 2:
-            product = factors[count - 1] if product is None else product * factors[count - 1]
-        count //= 2
-        factors = factors[:count] * factors[count : 2 * count]
+    while count > 1:
+        half = count // 2
+        halves = factors[:half] * factors[half : 2 * half]
+        factors = concatenate_(halves, factors[2 * half :], axis=0) if count % 2 else halves
+        count = factors.shape[0]
+    product = factors if count else factors.sum(0) + 1  # of no factors at all it is 1
     kept = tuple(1 if a in axes else n for a, n in enumerate(shape)) if keepdims else tuple(shape[a] for a in others)
     return reshape_(product, shape=kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ..primitive import primitive
 from ..state import no_grad
 from ..tensor import Tensor
-from .axes import Axis, normalized_axes, normalized_axis
+from .axes import Axis, integer, integers, normalized_axes, normalized_axis
 from .indexing import getitem_
 
 # -- other axes over the same elements -------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ def reshape(x: ArrayLike | Tensor, shape: int | Sequence[int]) -> Tensor:
 
 def _completed(old: tuple[int, ...], shape: int | Sequence[int]) -> tuple[int, ...]:
     """`shape` with its -1 filled in."""
-    new = tuple(operator.index(n) for n in (shape if isinstance(shape, Sequence) else (shape,)))
+    new = integers("reshape", "a size", shape)
     size, known = math.prod(old), math.prod(n for n in new if n != -1)
     if new.count(-1) == 1 and known > 0 and size % known == 0:
         return tuple(size // known if n == -1 else n for n in new)
@@ -136,9 +135,9 @@ def permute(x: ArrayLike | Tensor, axes: Sequence[int]) -> Tensor:
     >>> tg.permute(np.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    order = tuple(normalized_axis("permute", a, np.ndim(x)) for a in axes)
+    order = tuple(normalized_axis("permute", a, np.ndim(x)) for a in integers("permute", "an axis", axes))
     if sorted(order) != list(range(np.ndim(x))):
-        raise ValueError(f"permute: axes={tuple(axes)} must name each of the {np.ndim(x)} axes of the shape {np.shape(x)} once")
+        raise ValueError(f"permute: axes={axes} must name each of the {np.ndim(x)} axes of the shape {np.shape(x)} once")
     return permute_(x, axes=order)
 
 
@@ -170,7 +169,7 @@ def broadcast_to(x: ArrayLike | Tensor, shape: int | Sequence[int]) -> Tensor:
             [1., 2.],
             [1., 2.]], dtype=float32)
     """
-    return broadcast_to_(x, shape=tuple(shape) if isinstance(shape, Sequence) else (operator.index(shape),))
+    return broadcast_to_(x, shape=integers("broadcast_to", "a size", shape))
 
 
 @primitive
@@ -231,7 +230,7 @@ def concatenate(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
 
 @primitive
 def stack_(*xs, axis):
-    return np.stack(xs, axis)
+    return np.stack(xs, axis, dtype=np.result_type(*xs))  # in which numbers among arrays are weak
 
 
 stack_.vjp(xs=lambda g, position, axis: getitem_(g, index=_along(axis, position)))
@@ -268,8 +267,8 @@ def split(x: ArrayLike | Tensor, parts: int | Sequence[int], axis: int = 0) -> l
     axis = normalized_axis("split", axis, len(shape))
     size = shape[axis]
     if isinstance(parts, Sequence):
-        bounds = [0, *parts, size]
-    elif parts < 1 or size % parts:
+        bounds = [0, *integers("split", "an index", parts), size]
+    elif integer("split", "the number of parts", parts) < 1 or size % parts:
         raise ValueError(
             f"split: axis {axis} of the shape {shape} cannot be parted into {parts} equal parts; pass indices to part at"
         )
