@@ -77,7 +77,7 @@ def test_7_padding_may_exceed_the_kernel_of_a_convolution_but_not_half_of_a_pool
     y.sum().backward()
     assert (y.shape, x.grad.data.item()) == ((1, 1, 6, 6), 4)
     for pool in (tg.max_pool2d, tg.avg_pool2d):
-        with pytest.raises(ValueError, match="padding .* more than half of the window"):
+        with pytest.raises(ValueError, match=r"padding .* more than half of the window"):
             pool(np.ones((1, 1, 5, 5)), 3, padding=2)
 
 
