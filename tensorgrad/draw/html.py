@@ -92,7 +92,7 @@ def facts(picture: Picture) -> list[str]:
     if total.saved_bytes:
         found.append(f"saved for backward {text.size(total.saved_bytes)}")
     if sum(total.flops.values()):
-        found.append(f"{text.flops(sum(total.flops.values()))}LOP")
+        found.append(text.scaled(sum(total.flops.values()), "FLOP"))
     return found
 
 

@@ -50,7 +50,7 @@ function forwardCard(row) {
   const lines = [
     `<span class="number">r${row.number}</span>`,
     row.name && row.name !== row.op ? line(breakable(row.name)) : '',
-    row.attributes ? line(escape(row.attributes)) : '',
+    row.attributes ? line(settings(row.attributes)) : '',
     ...row.numbers.map((number) => line(escape(number))),
     row.out ? line(typeOf(row.out)) : '',
     marksHtml(row, row.lane),
@@ -59,18 +59,18 @@ function forwardCard(row) {
   return card(row, row.lane, title(breakable(row.op) + timesOf(row)) + lines.join(''), markedKind(marks));
 }
 
+/** What a saved value costs, or why it costs nothing more. */
+function savedNote(value) {
+  if (value.role === 'parameter') return 'parameter';
+  if (value.shares) return `kept by ${reference(value.shares)}`;
+  return bytes(value.bytes) + (value.made_by ? `, from ${reference(value.made_by)}` : '');
+}
+
 function savedCard(row) {
-  const saved = row.saved;
-  if (!saved.length) return '';
-  const lines = saved.map((value) => {
-    const own = [bytes(value.bytes)];
-    if (value.role === 'parameter') own.push('parameter');
-    else if (value.shares) own.push(`kept by ${reference(value.shares)}`);
-    else if (value.made_by) own.push(`from ${reference(value.made_by)}`);
-    return saved.length === 1 ? own.map((text) => line(text)).join('') : named(value.name, own.join(' · '));
-  });
-  const names = [...new Set(saved.map((value) => value.name))];
-  return card(row, 'saved', title(`◊ ${names.map(breakable).join(', ')}`) + lines.join('') + measureHtml(row, 'saved'));
+  if (!row.saved.length) return '';
+  const notes = row.saved.map((value) => (row.saved.length === 1 ? line(savedNote(value)) : named(value.name, savedNote(value))));
+  const names = [...new Set(row.saved.map((value) => value.name))];
+  return card(row, 'saved', title(`◊ ${names.map(breakable).join(', ')}`) + notes.join('') + measureHtml(row, 'saved'));
 }
 
 const stopsHtml = (row) => row.stops.map((text) => markLine({ kind: 'stop', text })).join('');
@@ -80,9 +80,9 @@ function backwardCard(row) {
   const backs = row.backs, stops = stopsHtml(row);
   if (!backs.length) return stops && card(row, 'backward', stops, 'stopped');
   const lines = backs.map((back) => {
-    const heading = backs.length > 1 ? line(`<b>from ${escape(passName(back))}</b>`) : '';
+    const heading = backs.length > 1 ? line(`<b>${escape(passName(back))}</b>`) : '';
     const gradients = back.grads.filter((edge) => edge.row).map((edge) => line(`∂${breakable(edge.name)} ${shapeOf(edge.array)}`));
-    const shown = back.rows.length ? line(`shown as ${reference(back.rows[0])} to ${reference(back.rows[back.rows.length - 1])}`) : '';
+    const shown = back.rows.length ? line(`shown as ${[...new Set([back.rows[0], back.rows[back.rows.length - 1]])].map(reference).join(' to ')}`) : '';
     return heading + gradients.join('') + shown;
   });
   const text = title(`∂ ${breakable(row.op)}${timesOf(row)}`) + marksHtml(row, 'backward') + lines.join('') + stops;
@@ -100,12 +100,13 @@ function gradientsCard(row) {
 }
 
 function updateCards(row) {
-  return row.updates
-    .map((update, k) => {
-      const last = k === row.updates.length - 1;
-      const state = update.state.length ? line(`keeps ${escape(update.state.map((name) => name.split(' ')[0]).join(', '))}`) : '';
-      const text = title(breakable(update.optimizer)) + (update.settings ? line(escape(update.settings)) : '') + state;
-      return card(row, 'update', text + (last ? marksHtml(row, 'update') + measureHtml(row, 'update') : ''));
+  const updates = updatesTogether(row), marks = marksIn(row, 'update');
+  return updates
+    .map(({ optimizer, settings: words, state }, k) => {
+      const kept = [...new Set(state.map((text) => text.split(' ')[0]))];
+      const lines = [words ? line(settings(words)) : '', kept.length ? line(`keeps ${escape(kept.join(', '))}`) : ''];
+      if (k === updates.length - 1) lines.push(marksHtml(row, 'update') + measureHtml(row, 'update'));
+      return card(row, 'update', title(breakable(optimizer)) + lines.join(''), markedKind(marks));
     })
     .join('');
 }
@@ -171,7 +172,7 @@ const PASSING = `${gutters.left}${cell('forward', '')}${cell('backward', '')}${g
 
 /** The words behind a band's name. */
 function bandLabel(band) {
-  const call = band.calls > 1 ? ` <span class="module">call ${band.call} of ${band.calls}</span>` : '';
+  const call = band.calls > 1 ? ` <span class="module">· call ${band.call} of ${band.calls}</span>` : '';
   const module = band.module ? `<span class="module">: ${escape(band.module)}</span>` : '';
   return `<b>${breakable(band.name)}</b>${module}${timesOf(band) && `<b>${timesOf(band)}</b>`}${call}`;
 }
@@ -186,6 +187,8 @@ function bandSummary(band) {
   return parts.filter(Boolean).join(' · ');
 }
 
+const MOST_KINDS = 3; // primitives that a closed band names
+
 /** The one rung that a closed band shows, in stacked cards. */
 function closedStrip(band) {
   const { sum, digest } = band, cards = {};
@@ -193,11 +196,12 @@ function closedStrip(band) {
   const marksHere = (lane) =>
     marks.filter(([mark]) => mark.lane === lane).slice(0, 2).map(([mark, where]) => markLine(mark, where)).join('');
   const versions = digest.versions.length === 1 ? `v${digest.versions[0]}` : 'next';
-  const ops = (n, sign = '') => title(`${sign}${counted(n, 'op')}${timesOf(band)}`);
+  const ops = (n, sign = '') => title(`${sign}${sum.ops === 1 ? breakable(digest.kinds[0]) : counted(n, 'op')}${timesOf(band)}`);
   if (sum.parameters) {
     cards.parameters = card(band, 'parameters', title('parameters') + line(integer(sum.parameters)) + line(counted(sum.tensors, 'tensor')));
   }
-  const out = band.out ? line(typeOf(band.out)) : '';
+  const kinds = sum.ops === 1 ? '' : line(escape(digest.kinds.slice(0, MOST_KINDS).join(', ') + (digest.kinds.length > MOST_KINDS ? ', …' : '')));
+  const out = kinds + (band.out ? line(typeOf(band.out)) : '');
   const alarm = (lane) => markedKind(digest.marks.filter((mark) => mark.lane === lane));
   cards.forward = card(band, 'forward', ops(sum.ops) + out + marksHere('forward') + measureHtml(band, 'forward'), alarm('forward'));
   if (digest.savedCount) {

@@ -1,7 +1,7 @@
 // Puts the page together, and answers the reader.
 
 /** px: how wide each lane is, and the gap before it. */
-const LANE_WIDTHS = { parameters: 132, forward: 176, saved: 124, backward: 176, gradients: 124, update: 124, next: 88 };
+const LANE_WIDTHS = { parameters: 136, forward: 176, saved: 128, backward: 176, gradients: 136, update: 140, next: 88 };
 const GAP = 22;
 
 let pictureWidth = 0; // px
@@ -23,6 +23,7 @@ function setLanes() {
   style.setProperty('--padding', `${padding}px`);
   style.setProperty('--width', `${pictureWidth}px`);
   style.setProperty('--gap', `${GAP}px`);
+  style.setProperty('--to-backward', `${gap('saved') + used('saved') + gap('backward')}px`);
   style.setProperty('--to-forward', `${GAP + gutter.left}px`);
   style.setProperty('--to-gradients', `${GAP + gutter.right}px`);
   style.setProperty('--print-zoom', Math.min(1, 1040 / pictureWidth).toFixed(3));
@@ -72,6 +73,7 @@ function showMeasure() {
   for (const button of document.querySelectorAll('[data-measure]')) {
     button.setAttribute('aria-pressed', button.dataset.measure === measure);
     button.disabled = !MEASURES[button.dataset.measure].possible;
+    if (button.disabled) button.title = 'not in this trace; times are taken by trace(times=True)';
   }
 }
 
@@ -195,6 +197,7 @@ function start() {
   setLanes();
   openAtFirst();
   buildInside(TOP);
+  mapOf().hidden = rows.filter(isRung).length < LONG;
   setTheme(matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
   update();
   fitWidth();
@@ -202,7 +205,7 @@ function start() {
   showDetails(null);
   restoreFocus();
   listen();
-  const wanted = byId.get(decodeURIComponent(location.hash.slice(1)));
+  const wanted = rows.find((row) => `#${encodeURIComponent(row.id)}` === location.hash);
   if (wanted) goTo(wanted);
   document.documentElement.dataset.ready = Math.round(performance.now());
 }

@@ -1,15 +1,11 @@
 // The map beside a long picture: every rung as a bar of its share, what was found, what is selected, and the part in view.
 
-const LONG = 1.6; // times the height of the view: from here on a map is of use
+const LONG = 24; // rungs: from here on a map is of use
 
 const mapOf = () => byElementId('map');
 
-/** Whether there is more than one look can take in. */
-const isLong = () => byElementId('grid').offsetHeight * zoom > LONG * view().clientHeight;
-
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-let mapPainted = null; // the map without the window, to draw the window on
 let mapWaits = false;
 
 /** Draw the map anew, once for all changes that happen together. */
@@ -18,7 +14,6 @@ function drawMap() {
   mapWaits = true;
   requestAnimationFrame(() => {
     mapWaits = false;
-    mapOf().hidden = !isLong();
     if (mapOf().hidden) return;
     paintMap();
     drawMapWindow();
@@ -26,7 +21,7 @@ function drawMap() {
 }
 
 function paintMap() {
-  const canvas = mapOf(), { clientWidth: width, clientHeight: height } = canvas, scale = window.devicePixelRatio || 1;
+  const canvas = mapOf().querySelector('canvas'), { clientWidth: width, clientHeight: height } = canvas, scale = window.devicePixelRatio || 1;
   canvas.width = width * scale;
   canvas.height = height * scale;
   const pen = canvas.getContext('2d'), colours = { cool: colour('cool'), warm: colour('warm'), hot: colour('hot') };
@@ -45,26 +40,13 @@ function paintMap() {
   ticks(rows.filter((row) => alarmsOf(row).length), 'alarm', width);
   ticks(hits, 'hit', 8);
   if (selected) ticks([selected], 'strong', width);
-  mapPainted = pen.getImageData(0, 0, canvas.width, canvas.height);
-}
-
-/** The strips at the upper and at the lower edge of the view. */
-function stripsInView() {
-  const box = view(), frame = box.getBoundingClientRect(), x = frame.left + Math.min(box.clientWidth, pictureWidth * zoom) / 2;
-  const at = (y) => document.elementFromPoint(x, y)?.closest('.strip');
-  const placeOf = (element) => strips.findIndex((strip) => strip.element === element);
-  const first = at(frame.top + byElementId('lanes').offsetHeight * zoom + 4), last = at(frame.top + box.clientHeight - 4);
-  return [first ? placeOf(first) : 0, last ? placeOf(last) : strips.length - 1];
 }
 
 function drawMapWindow() {
-  const canvas = mapOf();
-  if (canvas.hidden || !mapPainted) return;
-  const pen = canvas.getContext('2d'), [first, last] = stripsInView(), place = (k) => (k / strips.length) * canvas.clientHeight;
-  pen.putImageData(mapPainted, 0, 0);
-  pen.strokeStyle = colour('strong');
-  pen.lineWidth = 1.5;
-  pen.strokeRect(1, place(first) + 0.75, canvas.clientWidth - 2, Math.max(6, place(last + 1) - place(first) - 1.5));
+  if (mapOf().hidden) return;
+  const [first, last] = stripsInView(), { style } = mapOf().querySelector('.window'), place = (k) => `${(100 * k) / strips.length}%`;
+  style.top = place(first);
+  style.height = place(last + 1 - first);
 }
 
 /** Bring the strip at a point of the map into the middle of the view. */

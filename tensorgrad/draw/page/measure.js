@@ -14,7 +14,7 @@ const MEASURES = {
     take: (sum, lane) => (sum.ms && lane in PHASE_OF_LANE ? [sum.ms[lane], totalMs] : null),
   },
   memory: {
-    of: 'of all outputs, of all saved bytes',
+    of: 'of all outputs or saved bytes',
     possible: total.out_bytes + total.saved_bytes > 0,
     text: bytes,
     take: (sum, lane) =>
@@ -39,11 +39,10 @@ function shareOf(row, lane) {
 /** The line of figures on a card: what is measured, its share, and the FLOPs beside a forward time. */
 function measureText(row, lane) {
   const { take, text } = MEASURES[measure];
-  const found = take(row.sum, lane);
-  if (!found) return '';
-  const [amount, whole] = found;
+  const [amount, whole] = take(row.sum, lane) ?? [0, 0];
+  if (!amount) return '';
   const parts = lane === 'saved' ? [] : [text(amount)]; // a saved card gives its bytes anyway
-  if (whole > 0) parts.push(percent(amount / whole));
+  parts.push(percent(amount / whole));
   if (measure === 'time' && lane === 'forward' && row.sum.flops.forward) parts.push(flops(row.sum.flops.forward));
   return parts.join(' · ');
 }
@@ -59,7 +58,7 @@ function setScale(shown) {
   [heat.warm, heat.hot] = largest < 0.2 ? [largest / 4, largest * 0.7] : [0.05, 0.2];
 }
 
-const heatOf = (share) => (share >= heat.hot ? 'hot' : share >= heat.warm ? 'warm' : 'cool');
+const heatOf = (share) => (!share ? 'none' : share >= heat.hot ? 'hot' : share >= heat.warm ? 'warm' : 'cool');
 
 /** The figures and the bar of one card; `refreshMeasure` brings them up to date. */
 function measureHtml(row, lane) {

@@ -62,20 +62,22 @@ function parametersHtml(row) {
 
 function backsHtml(row) {
   const items = row.backs.map((back) => {
-    const from = passName(back);
     const gradients = back.grads.map((edge) => `∂${escape(edge.name)} ${shapeOf(edge.array)}`).join(', ');
-    const shown = back.rows.filter((id) => byId.has(id)).map((id) => byId.get(id));
-    const ran = [...new Setback.ops].map(escape).join(', ');
-    return `<li>${picture.passes?.length > 1 ? `from <b>${escape(from)}</b>: ` : ''}${gradients || 'no gradient asked for'}${ran ? `<br><span class="soft">ran ${ran}</span>` : ''}${shown.length ? `<br>${links(shown)}` : ''}</li>`;
+    const parts = [
+      (picture.passes?.length > 1 ? `<b>${escape(passName(back))}</b> ` : '') + (gradients || 'no gradient asked for'),
+      back.ops.length ? `<span class="soft">ran ${[...new Set(back.ops)].map(escape).join(', ')}</span>` : '',
+      links(back.rows.map((id) => byId.get(id))),
+    ];
+    return `<li>${parts.filter(Boolean).join('<br>')}</li>`;
   });
   const stops = row.stops.map((text) => `<li class="mark stop">■ ${escape(text)}</li>`);
   return section('Backward', items.length || stops.length ? `<ul>${items.join('')}${stops.join('')}</ul>` : '');
 }
 
 function updatesHtml(row) {
-  const items = row.updates.map((update) => {
+  const items = updatesTogether(row).map((update) => {
     const state = update.state.map((text) => `<br>${escape(text)}`).join('');
-    return `<li><b>${escape(update.optimizer)}</b> ${escape(update.settings)}${state}</li>`;
+    return `<li><b>${escape(update.optimizer)}</b> ${settings(update.settings)}${state}</li>`;
   });
   return section('Update', items.length ? `<ul>${items.join('')}</ul>` : '');
 }

@@ -57,10 +57,14 @@ rows.forEach((row, index) => {
   else children.get(row.band).push(row);
 });
 
-/** Edges that end at a row, as {row: where the value comes from, grad: whether a gradient flows back, name}. */
+/** Whether a backward pass reached a row, so that it has a card in the backward lane. */
+const isReached = (row) => row.backs.length > 0 || (row.kind === 'loss' && row.backward_pass !== null);
+
+/** Edges that end at a row, as {row: where the value comes from, grad: whether a gradient came back this way, name}. */
 for (const row of rows) {
-  const edges = isOp(row) ? row.inputs : row.kind === 'loss' ? [{ row: row.row, grad: row.backward_pass !== null }] : [];
-  row.edges = edges.map((edge) => ({ ...edge, row: byId.get(edge.row) })).filter((edge) => edge.row);
+  const edges = row.kind === 'loss' ? [{ name: '', row: row.row, grad: true }] : row.inputs;
+  const known = edges.map((edge) => ({ ...edge, row: byId.get(edge.row) })).filter((edge) => edge.row);
+  row.edges = known.map((edge) => ({ ...edge, grad: edge.grad && isReached(row) && isReached(edge.row) }));
   for (const source of new Set(row.edges.map((edge) => edge.row))) push(users, source.id, row);
 }
 
@@ -80,8 +84,8 @@ const shortName = (row) => (isOp(row) ? `r${row.number}` : row.name);
 /** Marks that tell of something wrong: errors, infinities and NaN. A gradient's stop is none. */
 const alarmsOf = (row) => row.marks.filter((mark) => mark.kind !== 'stop');
 
-/** What a backward pass began at. */
-const passName = (back) => picture.passes?.[back.backward_pass] ?? `pass ${back.backward_pass + 1}`;
+/** Which of several backward passes: "pass 2: loss_g". */
+const passName = (back) => [`pass ${back.backward_pass + 1}`, picture.passes?.[back.backward_pass]].filter(Boolean).join(': ');
 
 /** How many rows a row stands for, where equal ones are folded: " ×12". */
 const timesOf = (row) => (row.times > 1 ? ` ×${row.times}` : '');
@@ -91,6 +95,13 @@ const insideOf = (band) => rows.slice(band.index + 1, band.end);
 
 const deepest = Math.max(0, ...rows.map((row) => (isBand(row) ? row.depth + 1 : 0))); // how many bands nest
 
+/** Updates that one optimizer makes with the same settings, together: [{optimizer, settings, state}]. */
+function updatesTogether(row) {
+  const groups = new Map();
+  for (const update of row.updates) push(groups, `${update.optimizer}\n${update.settings}`, update);
+  return [...groups.values()].map((updates) => ({ ...updates[0], state: [...new Set(updates.flatMap((update) => update.state))] }));
+}
+
 /** What a closed band has to tell beside its sums. */
 function digest(band) {
   const ops = insideOf(band).filter(isOp);
@@ -99,7 +110,7 @@ function digest(band) {
   return {
     savedCount: saved.length,
     backCount: ops.filter((op) => op.backs.length || op.lane === 'backward').length,
-    forwardCount: ops.filter((op) => op.lane === 'forward').length,
+    kinds: [...new Set(ops.map((op) => op.op))],
     optimizers: [...new Set(ops.flatMap((op) => op.updates.map((update) => update.optimizer)))],
     versions: [...new Set(ops.flatMap((op) => op.params.flatMap((param) => param.next ?? [])))],
     marks: [...marks.filter((mark) => mark.kind !== 'stop'), ...marks.filter((mark) => mark.kind === 'stop')],

@@ -10,6 +10,9 @@ const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ESCAPES
 /** A name made safe, which may break after an underscore or a dot. */
 const breakable = (name) => escape(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
 
+/** Settings, such as `lr 0.001 eps 1e-08`, made safe; words with a hyphen are not broken there. */
+const settings = (text) => escape(text).replace(/\S*-\S*/g, '<span class="whole">$&</span>');
+
 const integer = (n) => n.toLocaleString('en');
 
 /** "1 op", "1,204 ops". */
@@ -49,8 +52,14 @@ const shapeOf = (array) => `(${array.shape.join(',')}${array.shape.length === 1 
 /** A shape, a dtype and, where it is one known number, that: "(64,10) f32", "() f32 = 2.3026". */
 const typeOf = (array) => shapeOf(array) + (array.dtype ? ` ${array.dtype}` : '') + (array.number === null ? '' : ` = ${figure(array.number)}`);
 
-/** A number in at most five digits; infinities and NaN come as strings and stay what they are. */
-const figure = (x) => (typeof x === 'number' && !Number.isInteger(x) ? String(+x.toPrecision(5)) : String(x));
+/** A number in so many significant digits; infinities and NaN come as strings and stay what they are. */
+function significant(x, digits) {
+  if (typeof x !== 'number' || Number.isInteger(x) && Math.abs(x) < 1e5) return String(x);
+  const plain = x === 0 || (Math.abs(x) >= 1e-4 && Math.abs(x) < 1e5);
+  return plain ? String(+x.toPrecision(digits)) : x.toExponential(digits - 1).replace(/\.?0+e/, 'e');
+}
+
+const figure = (x) => significant(x, 5);
 
 /** The norm of a gradient: |g| 0.412 */
-const norm = (x) => `|g|${NBSP}${typeof x === 'number' ? +x.toPrecision(3) : x}`;
+const norm = (x) => `|g|${NBSP}${significant(x, 3)}`;

@@ -52,26 +52,38 @@ function reveal(row) {
   for (const band of bandsAround(row)) setOpen(band, true);
 }
 
+const MOST_ROWS = 130; // of a picture as it is first seen
+const MOST_ALARMS = 5; // that are laid open
+
 /**
  * What is open at first: what the picture says, if it closes anything; else level by level as much as can be
- * read in a few screens.
+ * read in a few screens (of siblings inside a module all or none), and what went wrong.
  */
-function openAtFirst(most = 130) {
+function openAtFirst() {
   const bands = rows.filter(isBand);
+  for (const band of bands) if (children.get(band.index).length === 1 && band.sum.ops === 1) openBands[band.index] = 1; // as short open
   if (bands.some((band) => band.closed)) {
     for (const band of bands) openBands[band.index] = band.closed ? 0 : 1;
     return;
   }
-  let shown = children.get(TOP).length, level = children.get(TOP);
+  let shown = children.get(TOP).length, level = [TOP];
   while (level.length) {
-    const inside = [];
-    for (const row of level) {
-      if (!isBand(row) || shown + children.get(row.index).length > most) continue;
-      openBands[row.index] = 1;
-      shown += children.get(row.index).length;
-      inside.push(...children.get(row.index));
+    const opened = [];
+    for (const index of level) {
+      const inside = children.get(index).filter(isBand);
+      const groups = index === TOP ? inside.map((band) => [band]) : [inside];
+      for (const group of groups) {
+        const more = group.reduce((sum, band) => sum + children.get(band.index).length - 1, 0); // a closed band is a row too
+        if (shown + more > MOST_ROWS) continue;
+        shown += more;
+        for (const band of group) opened.push(band.index);
+      }
     }
-    level = inside;
+    for (const index of opened) openBands[index] = 1;
+    level = opened;
+  }
+  for (const row of rows.filter((row) => alarmsOf(row).length).slice(0, MOST_ALARMS)) {
+    for (const band of bandsAround(row)) openBands[band.index] = 1;
   }
 }
 

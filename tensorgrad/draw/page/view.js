@@ -30,8 +30,8 @@ function setZoom(wanted, x = null, y = null) {
 
 /** As wide as the view, but never so small that it cannot be read. */
 function fitWidth() {
-  const wanted = Math.floor((100 * view().clientWidth) / pictureWidth) / 100;
-  setZoom(Math.min(1, Math.max(SMALLEST_FIT, wanted)), 0, 0);
+  const wanted = Math.floor((100 * view().clientWidth) / pictureWidth) / 100, frame = view().getBoundingClientRect();
+  setZoom(Math.min(1, Math.max(SMALLEST_FIT, wanted)), frame.left, frame.top);
 }
 
 // -- panning: drag the empty background --
@@ -80,11 +80,22 @@ function showTrail() {
   trail.textContent = path.join(' › ');
 }
 
-/** The row at the upper edge of the view, null when all is at the top. */
-function rowAtTop() {
-  const box = view(), frame = box.getBoundingClientRect();
-  if (box.scrollTop < 60) return null;
-  const under = document.elementFromPoint(frame.left + Math.min(300, frame.width / 2), frame.top + byElementId('lanes').offsetHeight * zoom + 12);
-  const found = under?.closest('.strip');
-  return found ? rows[found.dataset.row] : null;
+/** The strip at a height of the window. */
+function stripAt(y) {
+  let first = 0, last = strips.length - 1;
+  while (first < last) {
+    const middle = (first + last) >> 1;
+    if (strips[middle].element.getBoundingClientRect().bottom > y) last = middle;
+    else first = middle + 1;
+  }
+  return first;
 }
+
+/** The strips at the upper and at the lower edge of the view. */
+function stripsInView() {
+  const heads = byElementId('lanes').getBoundingClientRect(), frame = view().getBoundingClientRect();
+  return [stripAt(heads.bottom + 1), stripAt(frame.top + view().clientHeight - 1)];
+}
+
+/** The row at the upper edge of the view, null when all is at the top. */
+const rowAtTop = () => (view().scrollTop < 60 ? null : strips[stripsInView()[0]].row);
