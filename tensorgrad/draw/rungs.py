@@ -147,7 +147,7 @@ class Rungs:
             param.next = self._next.get(value.id)
             nodes = self._updates.pop(value.id, [])
             if nodes:
-                op.updates.append(updates.described(self.graph, nodes))
+                updates.append(op.updates, updates.described(self.graph, nodes))
                 self.home.update((n.id, op.id) for n in nodes)
             if param.grad is None and param.role == "parameter" and self._has_passes():
                 param.stop = "no gradient came here"

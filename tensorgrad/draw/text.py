@@ -86,7 +86,7 @@ def settings(primitive: str, attributes: dict[str, Any]) -> str:
     """A primitive's attributes in short: `k5 s1 p2`, `axis (0,2)`; what is off or does nothing is left out."""
     words = []
     for name, x in attributes.items():
-        if x is None or x is False or name in HIDDEN.get(primitive, ()):
+        if x is None or x is False or (isinstance(x, float) and x == 0) or name in HIDDEN.get(primitive, ()):
             continue
         if name in NEUTRAL and value(x) in (str(NEUTRAL[name]), f"({NEUTRAL[name]},{NEUTRAL[name]})"):
             continue

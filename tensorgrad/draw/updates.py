@@ -48,8 +48,9 @@ def described(graph: Graph, nodes: list[GraphNode]) -> Update:
         if node.primitive == "assign" and node.outputs and values[node.inputs[1]].kind == "state":
             before, after = values[node.inputs[1]], values[node.outputs[0]]
             assigned.add(before.id)
-            known = before.number is not None and after.number is not None
-            was, now = (text.number(before.number), text.number(after.number)) if known else (f"v{before.version}", f"v{after.version}")
+            was, now = f"v{before.version}", f"v{after.version}"
+            if before.number is not None and after.number is not None:
+                was, now = text.number(before.number), text.number(after.number)
             state.append(f"{text.clean(before.name or 'state')} {was} → {now}")
     words = []
     for node in [main] if main else nodes:
@@ -71,3 +72,16 @@ def described(graph: Graph, nodes: list[GraphNode]) -> Update:
         ms=1e3 * sum(times) if times else None,
         flops=sum(n.flops for n in nodes),
     )
+
+
+def append(cards: list[Update], update: Update) -> None:
+    """Add a card, or add it to one that says the same of another parameter."""
+    for card in cards:
+        if (card.optimizer, card.settings) == (update.optimizer, update.settings):
+            card.state = list(dict.fromkeys([*card.state, *update.state]))
+            card.nodes += update.nodes
+            card.ops += update.ops
+            card.flops += update.flops
+            card.ms = update.ms if card.ms is None else card.ms + (update.ms or 0.0)
+            return
+    cards.append(update)

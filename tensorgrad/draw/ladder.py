@@ -1,0 +1,271 @@
+"""The ladder: a training step as rungs of seven lanes, from a parameter's version to its next."""
+
+from __future__ import annotations
+
+import graphviz
+
+from . import style, text
+from .gutter import Gutter
+from .heading import facts
+from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_title, loss_title, seed
+from .markup import TABLE, cell, font
+from .metrics import cut, width
+from .picture import Band, Input, Loss, Op, Picture, Row
+from .rails import edges, places, routes
+
+WIDTHS = {"parameters": 140, "forward": 158, "saved": 104, "backward": 158, "gradients": 124, "update": 120, "next": 96}
+BETWEEN = 16
+MARGIN = 10  # that a band's title keeps from its sides
+ARROWS = {"forward": style.PARAMETER, "saved": style.SAVED, "backward": style.SAVED, "gradients": style.BACKWARD,
+          "update": style.BACKWARD, "next": style.UPDATE}  # fmt: skip
+
+
+def ladder(picture: Picture) -> graphviz.Digraph:
+    """The drawing of a picture as rungs. Order and lanes are exact by construction: the engine only measures text."""
+    return Ladder(picture).drawn()
+
+
+class Ladder:
+    """One drawing at work."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.lanes = Lanes(picture)
+        self.places = places(picture)
+        self.routes = routes(edges(picture))
+        self.returns = routes(edges(picture, gradients=True))
+        self.left = Gutter(self.routes, style.OP.line, "left")
+        self.right = Gutter(self.returns, style.BACKWARD.line, "right")
+        self._crossed = self.routes.touching() | self.returns.touching()
+        self._cards = [self.lanes.cards(row) for row in self.places]
+        self._shown = [lane for lane in LANES if lane == "forward" or any(cards.get(lane) for cards in self._cards)]
+        shares = [card.share or 0.0 for cards in self._cards for lane in cards.values() for card in lane]
+        self._scale = max(shares, default=0.0) or 1.0
+        self.graph = graphviz.Digraph("step")
+
+    def drawn(self) -> graphviz.Digraph:
+        graph = self.graph
+        graph.attr(
+            "graph", rankdir="TB", nodesep="0.15", ranksep="0.2", pad="0.25", bgcolor=style.PAPER, fontname=style.FONT,
+            labelloc="t", labeljust="l", label=f"<{self._heading()}>", tooltip=_tip(self.picture.title or "graph"),
+        )  # fmt: skip
+        graph.attr("node", shape="plain", fontname=style.FONT, fontsize=f"{style.TITLE:g}", fontcolor=style.INK)
+        graph.attr("edge", fontname=style.FONT, fontsize=f"{style.BODY:g}", arrowsize="0.6")
+        graph.node("head", label=f"<{self._lane_heads()}>", tooltip="lanes")
+        self._add_rows()
+        self._add_edges()
+        return graph
+
+    # -- the heading -----------------------------------------------------------------------------------------------------
+
+    def _heading(self) -> str:
+        lines = [font(text.shortened(self.picture.title or "graph", 90), size=17, bold=True, colour=style.INK)]
+        lines.append(font(" · ".join(facts(self.picture)), size=10, colour=style.GREY))
+        lines += [font(note, size=10, colour=style.GREY) for note in self.picture.notes]
+        rows = "".join(f"<TR>{cell(line, align='LEFT', cellpadding=1)}</TR>" for line in lines if line)
+        return f"{TABLE}>{rows}</TABLE>"
+
+    def _lane_heads(self) -> str:
+        cells = []
+        for lane in self._shown:
+            k = LANES.index(lane)
+            head = font(HEADINGS[k], colour=COLOURS[k], size=11, bold=True)
+            cells += self._beside(lane, cell(head, width=WIDTHS[lane], port=_port(lane)), "", "")
+        return f"{TABLE}><TR>{''.join(cells)}</TR></TABLE>"
+
+    def _beside(self, lane: str, content: str, arrow: str, place: int | str) -> list[str]:
+        """A lane's cell with the gutter that belongs to it and, before it, the place of an arrow."""
+        found = [] if lane == self._shown[0] else [cell(arrow, width=BETWEEN)]
+        if lane == "forward" and self.left.lanes:
+            found.append(self.left.cells(place) if isinstance(place, int) else cell(width=self.left.width))
+        found.append(content)
+        if lane == "backward" and self.right.lanes:
+            found.append(self.right.cells(place) if isinstance(place, int) else cell(width=self.right.width))
+        return found
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def _add_rows(self) -> None:
+        place, ends, index, rows = 0, [], 0, self.picture.rows
+        for row in self.picture.visible():
+            index = self._index(row, index)
+            while ends and index >= ends[-1]:
+                ends.pop()
+                self.graph.body.append("}\n")
+            if isinstance(row, Band) and not row.closed:
+                self._open(row, len(ends))
+                ends.append(row.end)
+            elif place < len(self.places) and self.places[place] is row:
+                self._add_place(place, row)
+                place += 1
+        self.graph.body.extend("}\n" for _ in ends)
+        assert place == len(self.places), (place, len(self.places), len(rows))
+
+    def _index(self, row: Row, start: int) -> int:
+        while self.picture.rows[start] is not row:
+            start += 1
+        return start
+
+    def _open(self, band: Band, depth: int) -> None:
+        module = f": {band.module}" if band.module and band.name else ""
+        attributes = {
+            "label": f"<{self._band_title(band, module)}>",
+            "labeljust": "l",
+            "style": "rounded,filled",
+            "color": style.BAND_LINE,
+            "fillcolor": style.BANDS[depth % 2],
+            "margin": "7",
+            "tooltip": _tip(f"{band.path}{module}"),
+        }
+        self.graph.body.append(f"subgraph cluster_{_name(band)} {{\n")
+        self.graph.body.extend(f"{key}={_quoted(value)}\n" for key, value in attributes.items())
+
+    def _band_title(self, band: Band, module: str) -> str:
+        """The title of a band: a table as wide as its rungs, that leaves free where arrows and rails go through."""
+        start = (WIDTHS["parameters"] + BETWEEN) if "parameters" in self._shown else 0
+        free = start - 12 if self.left.lanes else start + WIDTHS["forward"] / 2 - 18
+        name = cut(band_title(self.picture, band), style.TITLE, free, bold=True)
+        module = cut(module, style.BODY, free - width(name, style.TITLE, bold=True))
+        words = font(name, bold=True, colour=style.INK, size=style.TITLE) + font(module, colour=style.GREY, size=style.BODY)
+        cells = [cell(words, width=start + self.left.width + WIDTHS["forward"] - MARGIN, align="LEFT")]
+        if "saved" in self._shown:
+            kept = f"◊ {text.size(band.sum.saved_bytes)}" if band.sum.saved_bytes else ""
+            cells.append(cell(font(kept, colour=style.GREY, size=style.BODY), width=BETWEEN + WIDTHS["saved"]))
+        if "backward" in self._shown:
+            cells.append(cell(width=BETWEEN + WIDTHS["backward"] + self.right.width))
+        rest = [lane for lane in ("gradients", "update", "next") if lane in self._shown]
+        if rest:
+            facts = font(" · ".join(self._band_facts(band)), colour=style.GREY, size=style.BODY)
+            across = sum(BETWEEN + WIDTHS[lane] for lane in rest) - 2 * MARGIN
+            cells.append(cell(facts, width=across, align="RIGHT"))
+        return f"{TABLE}><TR>{''.join(cells)}</TR></TABLE>"
+
+    def _band_facts(self, band: Band) -> list[str]:
+        words, share = [], self.lanes.share(band.sum.all_ms)
+        if band.sum.parameters:
+            words.append(f"{band.sum.parameters:,} parameters")
+        if share is not None:
+            words += [text.ms(band.sum.all_ms), text.percent(share)]
+        return words
+
+    def _add_place(self, place: int, row: Row) -> None:
+        name = f"p{place}"
+        if place not in self._crossed and isinstance(row, Input):
+            label = font(row.name, bold=True) + "<BR/>" + font(f"{_sized(row)}", size=style.BODY)
+            self.graph.node(
+                name, label=f"<{label}>", shape="parallelogram", style="filled", margin="0.06,0.05", tooltip=_tip(f"input {row.name}"),
+                color=style.INPUT.line, fillcolor=style.INPUT.fill,
+            )  # fmt: skip
+            return
+        if place not in self._crossed and isinstance(row, Loss):
+            self._add_loss(name, row)
+            return
+        cards, cells = self._cards[place], []
+        for lane in self._shown:
+            content = self._stack(cards.get(lane, []), WIDTHS[lane] - 8)
+            arrow = ""
+            if lane in ARROWS and cards.get(lane) and self._leads_to(cards, lane):
+                arrow = font("→", colour=ARROWS[lane].line, size=13)
+            cells += self._beside(lane, cell(content, width=WIDTHS[lane], port=_port(lane)), arrow, place)
+        self.graph.node(name, label=f"<{TABLE}><TR>{''.join(cells)}</TR></TABLE>>", tooltip=_tip(self._tooltip(row)))
+
+    def _leads_to(self, cards: Cards, lane: str) -> bool:
+        """Whether the lane before this one holds what the arrow into it comes from."""
+        before = LANES[LANES.index(lane) - 1]
+        if lane == "backward":
+            return bool(cards.get("saved"))
+        return bool(cards.get(before))
+
+    def _stack(self, cards: list, across: float) -> str:
+        if len(cards) < 2:
+            return "".join(card.markup(across, self._scale) for card in cards)
+        rows = "".join(f"<TR>{cell(card.markup(across, self._scale), cellpadding=1)}</TR>" for card in cards)
+        return f"{TABLE}>{rows}</TABLE>"
+
+    def _add_loss(self, name: str, row: Loss) -> None:
+        self.graph.node(
+            name, label=f"<{font(loss_title(row), bold=True, colour=style.INK, size=11)}>", shape="doubleoctagon", style="filled",
+            margin="0.1,0.05", color=style.LOSS.line, fillcolor=style.LOSS.fill, tooltip=_tip(f"{row.name}, the end of the forward pass"),
+        )  # fmt: skip
+        if row.backward_pass is None or "backward" not in self._shown:
+            return
+        self.graph.node(
+            f"{name}b", label=f"<{font(seed(row), bold=True, colour=style.BACKWARD.line)}>", shape="box", style="rounded,filled",
+            margin="0.08,0.03", height="0.2", color=style.BACKWARD.line, fillcolor=style.BACKWARD.fill, tooltip="where the backward pass begins",
+        )  # fmt: skip
+        self.graph.body.append(f"{{rank=same; {name}; {name}b}}\n")
+        self.graph.edge(name, f"{name}b", style="dotted", color=style.GREY)
+
+    def _tooltip(self, row: Row) -> str:
+        if not isinstance(row, Op):
+            return row.path if isinstance(row, Band) else row.kind
+        words = [f"r{row.number} {row.op}" + (f" ({row.scope})" if row.scope else "")]
+        if row.out is not None:
+            words.append(f"out {text.shape(row.out.shape)} {row.out.dtype}, {text.size(row.sum.out_bytes)}")
+        for back in row.backs:
+            words.append(f"backward: {', '.join(back.ops) or 'no op'}")
+        for update in row.updates:
+            words.append(f"update: {', '.join(update.ops)}")
+        if row.source is not None:
+            file, line = row.source
+            words.append(f"{file}:{line}  {self.picture.source.get(file, {}).get(str(line), '')}")
+        return "\n".join(words)
+
+    # -- edges -----------------------------------------------------------------------------------------------------------
+
+    def _add_edges(self) -> None:
+        before = f"head:{_port('forward')}:s"
+        for place in range(len(self.places)):
+            above, below = self._end("forward", place, "s"), self._end("forward", place, "n")
+            if place and place - 1 in self.routes.next:
+                self.graph.edge(before, below, color=style.OP.line, weight="10", penwidth="1.3")
+            else:
+                self.graph.edge(before, below, style="invis", weight="10")
+            before = above
+        for place in sorted(self.returns.next):
+            row = self.places[place + 1]
+            if isinstance(row, Loss) and place + 1 not in self._crossed:
+                below = f"p{place + 1}b:n"
+            else:
+                below = self._end("backward", place + 1, "n")
+            if self._has("backward", place):
+                self.graph.edge(
+                    self._end("backward", place, "s"), below, dir="back", color=style.BACKWARD.line, penwidth="1.3", weight="5"
+                )
+        for gutter in (self.left, self.right):
+            self._join(gutter)
+
+    def _has(self, lane: str, place: int) -> bool:
+        return bool(self._cards[place].get(lane))
+
+    def _end(self, lane: str, place: int, compass: str) -> str:
+        plain = place not in self._crossed and isinstance(self.places[place], Input | Loss)
+        return f"p{place}:{compass}" if plain else f"p{place}:{_port(lane)}:{compass}"
+
+    def _join(self, gutter: Gutter) -> None:
+        for above in range(len(self.places) - 1):
+            for leaves, arrives in gutter.joints(above, above + 1):
+                self.graph.edge(
+                    f"p{above}:{leaves}:s", f"p{above + 1}:{arrives}:n", dir="none", color=gutter.colour, penwidth="2", weight="2"
+                )
+
+
+def _port(lane: str) -> str:
+    return lane[0].upper()
+
+
+def _name(band: Band) -> str:
+    return "".join(c if c.isalnum() else "_" for c in band.id)
+
+
+def _sized(row: Input) -> str:
+    return f"{text.shape(row.array.shape)} {row.array.dtype}"
+
+
+def _quoted(value: str) -> str:
+    return value if value.startswith("<") else '"' + value.replace('"', '\\"') + '"'
+
+
+def _tip(words: str) -> str:
+    """A tooltip: Graphviz reads backslashes and HTML marks in it, so these are made plain."""
+    return graphviz.nohtml(words.replace("\\", "\\\\").replace("\n", "\\n"))
