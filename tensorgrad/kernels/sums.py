@@ -1,4 +1,4 @@
-"""Sums of float32 that stay accurate, over any axes and in any memory order.
+"""Sums of floats that stay accurate, over any axes and in any memory order.
 
 NumPy sums pairwise along the axis that lies innermost in memory, and one after the other along all others: there
 2**25 ones in float32 make 2**24. Here no sum is longer than `RUN` summands in a row before its parts are summed in turn.
@@ -25,8 +25,8 @@ def total(x: np.ndarray, axes: tuple[int, ...], *, keepdims: bool = False) -> np
         return total(x.astype(np.float32), axes, keepdims=keepdims).astype(np.float16)
     count = math.prod(x.shape[a] for a in axes)
     one_run = len(axes) == x.ndim and x.flags.forc
-    if x.dtype != np.float32 or count <= 2 * RUN or one_run or not x.size:
-        return np.add.reduce(x, axis=axes, keepdims=keepdims)
+    if x.dtype.kind != "f" or count <= 2 * RUN or one_run or not x.size:
+        return np.asarray(x.sum(axis=axes, keepdims=keepdims))
     result = _sum_in_memory_order(x, axes)
     return np.expand_dims(result, axes) if keepdims else result
 

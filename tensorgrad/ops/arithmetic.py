@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -74,7 +72,7 @@ positive.vjp(x=lambda g: g)
 
 @primitive(elementwise=True)
 def nth_power(x, *, exponent, out=None):
-    """x to the power of a number."""
+    """x to the power of a number: what `power` calls for one, since its rule is simpler."""
     if out is not None:
         return np.power(x, exponent, out=out)
     return x**exponent  # unlike np.power, quick for squares, roots and reciprocals
@@ -111,7 +109,7 @@ def _exponent_cotangent(g, x, y, out):
 power_.vjp(x=_base_cotangent, y=_exponent_cotangent)
 
 
-def power(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Any:
+def power(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Tensor:
     """x to the power of y, elementwise.
 
     The derivative of x**0 is 0 also at x = 0. With respect to y it is 0 where x = 0 and y >= 0, and nan for negative x.

@@ -22,18 +22,19 @@ def getitem_(x, *indices, index):
     return x[_filled(index, indices)]
 
 
-@primitive
+@primitive(flops=lambda out_shape, x_shape, *index_shapes: math.prod(x_shape))
 def scatter_add(x, *indices, index, shape):
     """Zeros of this shape, with x added where the index points, as often as it does: the transpose of `getitem`."""
     entries = _filled(index, indices)
-    out = np.zeros_like(x, shape=shape)
     if not indices or (len(indices) == 1 and np.asarray(indices[0]).dtype == np.bool_):
+        out = np.zeros_like(x, shape=shape)
         out[entries] = x  # slices, integers and a mask point nowhere twice
         return out
-    places = _places(entries, shape).ravel()
-    crowded = x.dtype == np.float32 and x.size > out.size  # many summands for one element ask for more digits
-    sums = np.zeros(out.size, np.float64 if crowded else x.dtype)
-    np.add.at(sums, places, x.ravel().astype(sums.dtype, copy=False))  # quick only so: flat, and all of one dtype
+    size = math.prod(shape)
+    crowded = x.dtype == np.float32 and x.size > size  # many summands for one element ask for more digits
+    sums = np.zeros(size, np.float64 if crowded else x.dtype)
+    summands = x.ravel().astype(sums.dtype, copy=False)
+    np.add.at(sums, _places(entries, shape).ravel(), summands)  # which is quick so: flat, and all of one dtype
     return sums.reshape(shape).astype(x.dtype, copy=False)
 
 
@@ -47,7 +48,8 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
     Where an index names an element several times, its gradients add up. The result may share memory with x.
 
     Raises:
-        IndexError: an index is out of range, of the wrong dtype, or there are too many.
+        IndexError: an index is out of range, an array of the wrong dtype, or there are too many.
+        TypeError: an index is none of the above.
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -55,7 +57,8 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
     >>> x.grad
     Tensor([2., 1., 0.], dtype=float32)
     """
-    entries, arrays = [], []
+    entries: list[Any] = []
+    arrays: list[Any] = []
     for entry in index if isinstance(index, tuple) else (index,):
         if entry is None or entry is Ellipsis or isinstance(entry, slice):
             entries.append(entry)
@@ -65,7 +68,7 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
             )
         elif isinstance(entry, Tensor) or np.ndim(entry):
             entries.append(ARRAY)
-            arrays.append(entry if np.size(entry) else np.asarray(entry, np.intp))
+            arrays.append(np.zeros(0, np.intp) if isinstance(entry, list) and not entry else entry)
         else:
             entries.append(integer("getitem", "an index", entry))
     return getitem_(x, *arrays, index=tuple(entries))
@@ -74,7 +77,7 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
 def _filled(index, indices):
     """The index with its arrays back in their places."""
     arrays = iter(indices)
-    return tuple(next(arrays) if entry is ARRAY else entry for entry in index)
+    return tuple(next(arrays) if isinstance(entry, str) else entry for entry in index)
 
 
 def _places(entries, shape):

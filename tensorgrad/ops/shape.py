@@ -172,7 +172,7 @@ def broadcast_to(x: ArrayLike | Tensor, shape: int | Sequence[int]) -> Tensor:
     return broadcast_to_(x, shape=integers("broadcast_to", "a size", shape))
 
 
-@primitive
+@primitive(flops=lambda *shapes: 0)
 def astype_(x, *, dtype):
     return x.astype(dtype)
 
@@ -204,7 +204,7 @@ def _along(axis, entry):
     return (slice(None),) * axis + (entry,)
 
 
-@primitive
+@primitive(flops=lambda *shapes: 0)
 def concatenate_(*xs, axis):
     return np.concatenate(xs, axis)
 
@@ -228,7 +228,7 @@ def concatenate(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
     return concatenate_(*xs, axis=normalized_axis("concatenate", axis, np.ndim(xs[0])))
 
 
-@primitive
+@primitive(flops=lambda *shapes: 0)
 def stack_(*xs, axis):
     return np.stack(xs, axis, dtype=np.result_type(*xs))  # in which numbers among arrays are weak
 
@@ -277,7 +277,7 @@ def split(x: ArrayLike | Tensor, parts: int | Sequence[int], axis: int = 0) -> l
     return [getitem_(x, index=_along(axis, slice(a, b))) for a, b in itertools.pairwise(bounds)]
 
 
-@primitive
+@primitive(flops=lambda *shapes: 0)
 def pad_(x, *, pad_width, value=0.0):
     """x inside a larger array of the same memory order, filled with the value."""
     shape = [before + n + after for n, (before, after) in zip(x.shape, pad_width, strict=True)]
