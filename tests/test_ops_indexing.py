@@ -89,7 +89,12 @@ def test_tensors_as_indices(rng):
 
 @pytest.mark.parametrize(
     ("shape", "index"),
-    [((0, 3), (slice(None), np.array([0, 0]))), ((3, 0), np.array([0, 0])), ((2, 0), (slice(None), np.array([], int)))],
+    [
+        ((0, 3), (slice(None), np.array([0, 0]))),
+        ((3, 0), np.array([0, 0])),
+        ((2, 0), (slice(None), np.array([], int))),
+        ((0, 3), np.zeros((0, 3), bool)),
+    ],
     ids=str,
 )
 def test_axes_of_size_zero(shape, index):
