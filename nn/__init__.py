@@ -8,7 +8,7 @@
 >>> optimizer.step()
 """
 
-from . import data, init, models, optim
+from . import data, init, models, optim, schedules
 from .activation import Flatten, ReLU, Sigmoid, Tanh
 from .checkpoint import load_weights, save_weights
 from .containers import Sequential
@@ -48,5 +48,6 @@ __all__ = [
     "mse_loss",
     "optim",
     "save_weights",
+    "schedules",
     "summary",
 ]
