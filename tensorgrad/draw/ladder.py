@@ -5,8 +5,8 @@ from __future__ import annotations
 import graphviz
 
 from . import style, text
+from .dot import begin, close_cluster, open_cluster, tip
 from .gutter import Gutter
-from .heading import facts
 from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_title, loss_title, seed
 from .markup import TABLE, cell, font
 from .metrics import cut, width
@@ -41,29 +41,14 @@ class Ladder:
         self._shown = [lane for lane in LANES if lane == "forward" or any(cards.get(lane) for cards in self._cards)]
         shares = [card.share or 0.0 for cards in self._cards for lane in cards.values() for card in lane]
         self._scale = max(shares, default=0.0) or 1.0
-        self.graph = graphviz.Digraph("step")
+        self.graph = begin(picture, "step", nodesep="0.15", ranksep="0.2")
 
     def drawn(self) -> graphviz.Digraph:
         graph = self.graph
-        graph.attr(
-            "graph", rankdir="TB", nodesep="0.15", ranksep="0.2", pad="0.25", bgcolor=style.PAPER, fontname=style.FONT,
-            labelloc="t", labeljust="l", label=f"<{self._heading()}>", tooltip=_tip(self.picture.title or "graph"),
-        )  # fmt: skip
-        graph.attr("node", shape="plain", fontname=style.FONT, fontsize=f"{style.TITLE:g}", fontcolor=style.INK)
-        graph.attr("edge", fontname=style.FONT, fontsize=f"{style.BODY:g}", arrowsize="0.6")
         graph.node("head", label=f"<{self._lane_heads()}>", tooltip="lanes")
         self._add_rows()
         self._add_edges()
         return graph
-
-    # -- the heading -----------------------------------------------------------------------------------------------------
-
-    def _heading(self) -> str:
-        lines = [font(text.shortened(self.picture.title or "graph", 90), size=17, bold=True, colour=style.INK)]
-        lines.append(font(" · ".join(facts(self.picture)), size=10, colour=style.GREY))
-        lines += [font(note, size=10, colour=style.GREY) for note in self.picture.notes]
-        rows = "".join(f"<TR>{cell(line, align='LEFT', cellpadding=1)}</TR>" for line in lines if line)
-        return f"{TABLE}>{rows}</TABLE>"
 
     def _lane_heads(self) -> str:
         cells = []
@@ -86,20 +71,20 @@ class Ladder:
     # -- rows ----------------------------------------------------------------------------------------------------------
 
     def _add_rows(self) -> None:
-        place, ends, index, rows = 0, [], 0, self.picture.rows
+        place, ends, index = 0, [], 0
         for row in self.picture.visible():
             index = self._index(row, index)
             while ends and index >= ends[-1]:
                 ends.pop()
-                self.graph.body.append("}\n")
+                close_cluster(self.graph)
             if isinstance(row, Band) and not row.closed:
                 self._open(row, len(ends))
                 ends.append(row.end)
             elif place < len(self.places) and self.places[place] is row:
                 self._add_place(place, row)
                 place += 1
-        self.graph.body.extend("}\n" for _ in ends)
-        assert place == len(self.places), (place, len(self.places), len(rows))
+        for _ in ends:
+            close_cluster(self.graph)
 
     def _index(self, row: Row, start: int) -> int:
         while self.picture.rows[start] is not row:
@@ -108,17 +93,7 @@ class Ladder:
 
     def _open(self, band: Band, depth: int) -> None:
         module = f": {band.module}" if band.module and band.name else ""
-        attributes = {
-            "label": f"<{self._band_title(band, module)}>",
-            "labeljust": "l",
-            "style": "rounded,filled",
-            "color": style.BAND_LINE,
-            "fillcolor": style.BANDS[depth % 2],
-            "margin": "7",
-            "tooltip": _tip(f"{band.path}{module}"),
-        }
-        self.graph.body.append(f"subgraph cluster_{_name(band)} {{\n")
-        self.graph.body.extend(f"{key}={_quoted(value)}\n" for key, value in attributes.items())
+        open_cluster(self.graph, band, depth, self._band_title(band, module))
 
     def _band_title(self, band: Band, module: str) -> str:
         """The title of a band: a table as wide as its rungs, that leaves free where arrows and rails go through."""
@@ -153,7 +128,7 @@ class Ladder:
         if place not in self._crossed and isinstance(row, Input):
             label = font(row.name, bold=True) + "<BR/>" + font(f"{_sized(row)}", size=style.BODY)
             self.graph.node(
-                name, label=f"<{label}>", shape="parallelogram", style="filled", margin="0.06,0.05", tooltip=_tip(f"input {row.name}"),
+                name, label=f"<{label}>", shape="parallelogram", style="filled", margin="0.06,0.05", tooltip=tip(f"input {row.name}"),
                 color=style.INPUT.line, fillcolor=style.INPUT.fill,
             )  # fmt: skip
             return
@@ -167,7 +142,7 @@ class Ladder:
             if lane in ARROWS and cards.get(lane) and self._leads_to(cards, lane):
                 arrow = font("→", colour=ARROWS[lane].line, size=13)
             cells += self._beside(lane, cell(content, width=WIDTHS[lane], port=_port(lane)), arrow, place)
-        self.graph.node(name, label=f"<{TABLE}><TR>{''.join(cells)}</TR></TABLE>>", tooltip=_tip(self._tooltip(row)))
+        self.graph.node(name, label=f"<{TABLE}><TR>{''.join(cells)}</TR></TABLE>>", tooltip=tip(self.lanes.tooltip(row)))
 
     def _leads_to(self, cards: Cards, lane: str) -> bool:
         """Whether the lane before this one holds what the arrow into it comes from."""
@@ -185,7 +160,7 @@ class Ladder:
     def _add_loss(self, name: str, row: Loss) -> None:
         self.graph.node(
             name, label=f"<{font(loss_title(row), bold=True, colour=style.INK, size=11)}>", shape="doubleoctagon", style="filled",
-            margin="0.1,0.05", color=style.LOSS.line, fillcolor=style.LOSS.fill, tooltip=_tip(f"{row.name}, the end of the forward pass"),
+            margin="0.1,0.05", color=style.LOSS.line, fillcolor=style.LOSS.fill, tooltip=tip(f"{row.name}, the end of the forward pass"),
         )  # fmt: skip
         if row.backward_pass is None or "backward" not in self._shown:
             return
@@ -195,21 +170,6 @@ class Ladder:
         )  # fmt: skip
         self.graph.body.append(f"{{rank=same; {name}; {name}b}}\n")
         self.graph.edge(name, f"{name}b", style="dotted", color=style.GREY)
-
-    def _tooltip(self, row: Row) -> str:
-        if not isinstance(row, Op):
-            return row.path if isinstance(row, Band) else row.kind
-        words = [f"r{row.number} {row.op}" + (f" ({row.scope})" if row.scope else "")]
-        if row.out is not None:
-            words.append(f"out {text.shape(row.out.shape)} {row.out.dtype}, {text.size(row.sum.out_bytes)}")
-        for back in row.backs:
-            words.append(f"backward: {', '.join(back.ops) or 'no op'}")
-        for update in row.updates:
-            words.append(f"update: {', '.join(update.ops)}")
-        if row.source is not None:
-            file, line = row.source
-            words.append(f"{file}:{line}  {self.picture.source.get(file, {}).get(str(line), '')}")
-        return "\n".join(words)
 
     # -- edges -----------------------------------------------------------------------------------------------------------
 
@@ -254,18 +214,5 @@ def _port(lane: str) -> str:
     return lane[0].upper()
 
 
-def _name(band: Band) -> str:
-    return "".join(c if c.isalnum() else "_" for c in band.id)
-
-
 def _sized(row: Input) -> str:
     return f"{text.shape(row.array.shape)} {row.array.dtype}"
-
-
-def _quoted(value: str) -> str:
-    return value if value.startswith("<") else '"' + value.replace('"', '\\"') + '"'
-
-
-def _tip(words: str) -> str:
-    """A tooltip: Graphviz reads backslashes and HTML marks in it, so these are made plain."""
-    return graphviz.nohtml(words.replace("\\", "\\\\").replace("\n", "\\n"))

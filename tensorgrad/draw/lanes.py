@@ -57,12 +57,28 @@ class Lanes:
             return self._names.get(self._shown[row], "")
         return self.number.get(row) or self._names.get(row, "")
 
+    def tooltip(self, row: Row) -> str:
+        """What a row shows when it is pointed at: a line for each fact, at last the line of the user's program."""
+        if not isinstance(row, Op):
+            return row.path if isinstance(row, Band) else row.kind
+        words = [f"r{row.number} {row.op}" + (f" ({row.scope})" if row.scope else "")]
+        if row.out is not None:
+            words.append(f"out {text.shape(row.out.shape)} {row.out.dtype}, {text.size(row.sum.out_bytes)}")
+        for back in row.backs:
+            words.append(f"backward: {', '.join(back.ops) or 'no op'}")
+        for update in row.updates:
+            words.append(f"update: {', '.join(update.ops)}")
+        if row.source is not None:
+            file, line = row.source
+            words.append(f"{file}:{line}  {self.picture.source.get(file, {}).get(str(line), '')}")
+        return "\n".join(words)
+
     # -- an op ---------------------------------------------------------------------------------------------------------
 
     def _op(self, row: Op) -> Cards:
         found: Cards = {"parameters": [given(r) for r in self._beside.get(row.id, ())] + self._parameters(row)}
         if row.lane == "forward":
-            found["forward"] = [self._forward(row)]
+            found["forward"] = [self.main(row)]
             found["saved"] = self._saved(row)
             found["backward"] = self._backward(row)
         elif row.lane == "backward":
@@ -72,7 +88,10 @@ class Lanes:
         found["next"] = self._next(row)
         return found
 
-    def _forward(self, row: Op) -> Card:
+    def main(self, row: Op) -> Card:
+        """The card of the op itself."""
+        if row.lane != "forward":
+            return self._main(row, style.BACKWARD if row.lane == "backward" else style.UPDATE, row.op)
         differentiated = row.phase == "backward"
         return self._main(row, style.BACKWARD if differentiated else style.OP, f"∂ {row.op}" if differentiated else row.op)
 

@@ -90,7 +90,8 @@ class Card:
         for line in self.lines:
             colour = style.TROUBLE.line if line.trouble else style.INK
             head = cut(line.head, BODY, inner, bold=True)
-            words = f"{head} {line.words}" if head else line.words
+            gap = "" if line.words.startswith(":") else " "
+            words = f"{head}{gap}{line.words}" if head else line.words
             for k, piece in enumerate(wrapped(words, BODY, inner, line.wrap)):
                 if k == 0 and head and piece.startswith(head):
                     parts.append(font(head, colour=colour, size=BODY, bold=True))

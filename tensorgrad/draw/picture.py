@@ -107,7 +107,8 @@ class Param:
     Attributes:
         name: without the module path; `path`: with it.
         version: the one used here; `next`: the one that the step leaves behind, None where it is not updated.
-        grad: the norm of its gradient, None where it has none.
+        argument: what the primitive calls it.
+        grad: the norm of its gradient, None where it has none; `grad_number`: the gradient itself, where it is one number.
         role: "parameter", "frozen" or "state".
         shared: the row where it stands first and is counted; empty here.
         stop: why it has no gradient, where it might be expected to have one.
@@ -122,6 +123,8 @@ class Param:
     version: int = 0
     next: int | None = None
     grad: float | None = None
+    grad_number: float | None = None
+    argument: str = ""
     role: str = "parameter"
     shared: str = ""
     stop: str = ""
@@ -249,7 +252,7 @@ class Op(Row):
         lane: where the rung's main card stands: "forward", or "backward" or "update" where it belongs to no forward rung.
         phase: of the node. It is "backward" in lane "forward" where the pass was differentiated in turn.
         attributes: the settings in short; `numbers`: the numbers it was given, such as "y = 3".
-        constants: arrays without a name that it was given.
+        gradient: that of what the backward pass began with with respect to the output, where it is one number and known.
         extras: further outputs by name.
         source: file and line of the user's call; the text is in `Picture.source`.
     """
@@ -266,6 +269,7 @@ class Op(Row):
     numbers: list[str] = field(default_factory=list)
     inputs: list[Edge] = field(default_factory=list)
     out: Array | None = None
+    gradient: float | None = None
     extras: dict[str, Array] = field(default_factory=dict)
     params: list[Param] = field(default_factory=list)
     saved: list[Saved] = field(default_factory=list)

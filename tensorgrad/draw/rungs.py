@@ -40,6 +40,7 @@ class Rungs:
         self._version_row: dict[int, str] = {}  # of each version of a leaf: the row that shows its update
         self._kept: dict[int, tuple[int, str]] = {}  # of each buffer: how many bytes are counted, and where
         self._inputs: dict[int, str] = {}  # of each value from outside: its row
+        self._arriving = _arriving(graph)
         first = graph.first_nonfinite()
         self._first_nonfinite = None if first is None else first.id
         self._claim()
@@ -81,6 +82,7 @@ class Rungs:
         if node.outputs:
             out = graph.values[node.outputs[0]]
             op.out = self.array(out)
+            op.gradient = self._arriving.get(out.id)
             op.name = "" if out.kind in ("parameter", "state") else text.clean(out.name or "")
             names = {saved.value: saved.name for saved in node.saved}
             for k, v in enumerate(node.outputs[1:], 1):
@@ -138,7 +140,9 @@ class Rungs:
             size=math.prod(value.shape),
             bytes=value.nbytes,
             version=value.version,
+            argument=name,
             grad=None if gradient is None else gradient.norm,
+            grad_number=None if gradient is None else gradient.number,
             grad_nonfinite=gradient is not None and (gradient.finite is False or not math.isfinite(gradient.norm or 0.0)),
             role="parameter" if value.kind == "parameter" else "state",
             shared="" if counted_in == op.id else counted_in,
@@ -276,3 +280,18 @@ def _what_nonfinite(value: Value) -> str:
     if value.number is not None and value.number != value.number:
         return "NaN"
     return "infinity" if value.number is not None else "infinity or NaN"
+
+
+def _arriving(graph: Graph) -> dict[int, float]:
+    """The gradients of values that are single numbers: what the rules of all their uses returned, added up.
+
+    Left out where there were several backward passes, of which a graph keeps the last one's.
+    """
+    if sum(1 for n in {n.backward_pass for n in graph.nodes} if n is not None) != 1:
+        return {}
+    found: dict[int, float] = {v: 1.0 for v in graph.outputs if graph.values[v].number is not None}
+    for node in graph.nodes:
+        for v, g in zip(node.inputs, node.cotangents, strict=False):
+            if v is not None and g is not None and graph.values[g].number is not None:
+                found[v] = found.get(v, 0.0) + graph.values[g].number
+    return found

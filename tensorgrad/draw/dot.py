@@ -1,0 +1,61 @@
+"""What both layouts share of the DOT language: quoting, the heading, clusters."""
+
+from __future__ import annotations
+
+import graphviz
+
+from . import style, text
+from .heading import facts
+from .markup import TABLE, cell, font
+from .picture import Band, Picture
+
+
+def begin(picture: Picture, name: str, **attributes: str) -> graphviz.Digraph:
+    """An empty drawing with its heading."""
+    graph = graphviz.Digraph(name)
+    graph.attr(
+        "graph", rankdir="TB", pad="0.25", bgcolor=style.PAPER, fontname=style.FONT, labelloc="t", labeljust="l",
+        label=f"<{_heading(picture)}>", tooltip=tip(picture.title or name), **attributes,
+    )  # fmt: skip
+    graph.attr("node", shape="plain", fontname=style.FONT, fontsize=f"{style.TITLE:g}", fontcolor=style.INK)
+    graph.attr("edge", fontname=style.FONT, fontsize=f"{style.BODY:g}", arrowsize="0.6")
+    return graph
+
+
+def _heading(picture: Picture) -> str:
+    title = text.shortened(picture.title, 90)
+    lines = [font(title, size=17, bold=True, colour=style.INK), font(" · ".join(facts(picture)), size=10, colour=style.GREY)]
+    lines += [font(note, size=10, colour=style.GREY) for note in picture.notes]
+    rows = "".join(f"<TR>{cell(line, align='LEFT', cellpadding=1)}</TR>" for line in lines if line)
+    return f"{TABLE}>{rows}</TABLE>"
+
+
+def open_cluster(graph: graphviz.Digraph, band: Band, depth: int, label: str) -> None:
+    """Begin the box of a band. Clusters are written into the body as they come, so that any depth of modules will do."""
+    name = "".join(c if c.isalnum() else "_" for c in band.id)
+    attributes = {
+        "label": f"<{label}>",
+        "labeljust": "l",
+        "style": "rounded,filled",
+        "color": style.BAND_LINE,
+        "fillcolor": style.BANDS[depth % 2],
+        "margin": "7",
+        "tooltip": tip(f"{band.path}{f': {band.module}' if band.module else ''}"),
+    }
+    graph.body.append(f"\tsubgraph cluster_{name} {{\n")
+    graph.body.extend(f"\t\t{key}={_quoted(value)}\n" for key, value in attributes.items())
+
+
+def close_cluster(graph: graphviz.Digraph) -> None:
+    """End the box begun last."""
+    graph.body.append("\t}\n")
+
+
+def tip(words: str) -> str:
+    """A tooltip: Graphviz reads backslashes and HTML marks in it, so these are made plain."""
+    return graphviz.nohtml(words.replace("\\", "\\\\").replace("\n", "\\n"))
+
+
+def _quoted(value: str) -> str:
+    is_label = value.startswith("<") and not isinstance(value, graphviz.quoting.NoHtml)
+    return value if is_label else '"' + value.replace('"', '\\"') + '"'
