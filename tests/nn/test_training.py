@@ -30,9 +30,17 @@ class SignOfFirst(nn.Module):
 # -- evaluation ---------------------------------------------------------------------------------------------------
 
 
-def test_evaluate_weighs_batches_by_their_size():
-    x, t = np.array([[1.0], [1.0], [-1.0]], np.float32), np.array([1, 1, 1])
-    assert evaluate(SignOfFirst(), nn.data.batches(x, t, 2, shuffle=False)) == pytest.approx(2 / 3)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_evaluate_counts_over_batches_of_all_sizes(threads):
+    x, t = np.array([[1.0], [1.0], [-1.0], [1.0], [-1.0]], np.float32), np.array([1, 1, 1, 1, 0])
+    assert evaluate(SignOfFirst(), nn.data.batches(x, t, 2, shuffle=False), threads=threads) == 4 / 5
+
+
+def test_evaluate_hands_on_an_error_from_its_threads():
+    model, batches = SignOfFirst(), [(np.ones((1, 1), np.float32), np.array([1]))] * 4 + [(np.ones((1, 2)), np.array([1]))]
+    with pytest.raises(ValueError, match="matmul"):
+        evaluate(model, batches)
+    assert model.training
 
 
 def test_evaluate_builds_no_graph_and_leaves_the_mode_as_it_was():
