@@ -64,7 +64,9 @@ def embedded(data: Any) -> str:
 
 def defaults() -> dict[str, dict[str, Any]]:
     """What the fields hold that `Picture.to_dict` leaves out, by kind, for the scripts to fill in."""
-    kinds = {kind.__name__.lower(): kind for kind in (Band, Op, Input, Loss, Sums, Array, Edge, Param, Saved, Back, Update, Mark)}
+    kinds = {
+        kind.__name__.lower(): kind for kind in (Band, Op, Input, Loss, Sums, Array, Edge, Param, Saved, Back, Update, Mark)
+    }
     return {"sum" if name == "sums" else name: _defaults(kind) for name, kind in kinds.items()}
 
 
@@ -99,7 +101,10 @@ def facts(picture: Picture) -> list[str]:
 def outline(picture: Picture) -> str:
     """The outermost rows as a table, for readers who can't see the picture or whose browser runs no script."""
     outermost = [row for row in picture.rows if row.band < 0]
-    lines = [f"<tr><th>{html.escape(_called(row))}</th><td>{html.escape(_told(row.sum))}</td></tr>" for row in outermost[:OUTLINE_ROWS]]
+    lines = [
+        f"<tr><th>{html.escape(_called(row))}</th><td>{html.escape(_told(row.sum))}</td></tr>"
+        for row in outermost[:OUTLINE_ROWS]
+    ]
     if len(outermost) > OUTLINE_ROWS:
         lines.append(f"<tr><td>and {len(outermost) - OUTLINE_ROWS:,} more</td></tr>")
     return f"<table><caption>From top to bottom</caption>{''.join(lines)}</table>"

@@ -67,7 +67,7 @@ function tag(row, lane, word) {
   const found = strips[k].element.querySelector(`.card[data-lane="${lane}"]`);
   if (!found || found.dataset.tag) return;
   const stacked = strips[k].part === 'sum' && strips[k].row !== row;
-  found.dataset.tag = stacked ? `${word} (inside)` : word;
+  found.dataset.tag = stacked && lane !== 'next' ? `${word} (inside)` : word; // the last lane is too narrow for that
   tagged.push(found);
 }
 
