@@ -126,6 +126,8 @@ def test_the_error_function_against_the_standard_library():
 def test_bounds_pass_the_gradient_and_ties_share_it():
     np.testing.assert_array_equal(derivatives(lambda x: tg.clip(x, 0, 1), [-1, 0, 0.5, 1, 2])[1], [0, 1, 1, 1, 0])
     np.testing.assert_array_equal(derivatives(lambda x: tg.maximum(x, 1), [0, 1, 2])[1], [0, 0.5, 1])
+    np.testing.assert_array_equal(derivatives(lambda x: tg.maximum(1, x), [0, 1, 2])[1], [0, 0.5, 1])
+    np.testing.assert_array_equal(derivatives(lambda x: tg.minimum(x, 1), [0, 1, 2])[1], [1, 0.5, 0])
     np.testing.assert_array_equal(derivatives(lambda x: tg.minimum(1, x), [0, 1, 2])[1], [1, 0.5, 0])
 
 
