@@ -2,8 +2,8 @@
 
 The page is put together from the files in `page/`: its frame, its look, and a few scripts of one idea each.
 Lanes are the columns and rungs the rows of a grid, so nothing needs to be laid out beforehand; the picture stands in the
-page as data, and the scripts draw as much of it as is open. A content security policy that names the script's hash lets no other
-script run and loads nothing, whatever the names in a graph are.
+page as data, and the scripts draw as much of it as is open. A content security policy that names the script's hash lets
+no other script run and loads nothing, whatever the names in a graph are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .picture import PHASES, Array, Back, Band, Edge, Input, Loss, Mark, Op, Par
 
 ASSETS = Path(__file__).parent / "page"
 SCRIPTS = (
-    "text", "picture", "measure", "cards", "tree", "rails", "arrows", "selection", "search", "panel", "view", "map", "keyboard", "main",
+    "text", "picture", "measure", "cards", "tree", "rails", "arrows", "selection", "search", "panel", "view", "map",
+    "keyboard", "main",
 )  # fmt: skip
 KEYS = (
     ("↑ ↓", "rung to rung"),

@@ -196,11 +196,15 @@ class Update:
 
 @dataclass(slots=True)
 class Mark:
-    """Something to see at once in a lane of a rung: kind "error", "nonfinite" or "stop", in words."""
+    """Something to see at once in a lane of a rung: kind "error", "nonfinite" or "stop", in words.
+
+    `first` says that infinities and NaN begin here; other rungs only carry them on.
+    """
 
     lane: str
     kind: str
     text: str
+    first: bool = False
 
 
 @dataclass(slots=True)

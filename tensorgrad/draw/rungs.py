@@ -233,7 +233,7 @@ class Rungs:
                 op.marks.append(Mark(lane, "error", text.clean(error)))
             if self._first_nonfinite in bad:
                 kind = _what_nonfinite(self.graph.values[self._first_nonfinite])
-                op.marks.append(Mark(lane, "nonfinite", f"the first {kind} appears here"))
+                op.marks.append(Mark(lane, "nonfinite", f"the first {kind} appears here", first=True))
             elif bad:
                 op.marks.append(Mark(lane, "nonfinite", "holds infinities or NaN"))
 

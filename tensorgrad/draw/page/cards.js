@@ -19,7 +19,10 @@ const markLine = (mark, where = '') => line(`${GLYPHS[mark.kind] ?? '■'} ${esc
 
 const marksIn = (row, lane) => row.marks.filter((mark) => mark.lane === lane);
 const marksHtml = (row, lane) => marksIn(row, lane).map((mark) => markLine(mark)).join('');
-const markedKind = (marks) => (marks.some((mark) => mark.kind !== 'stop') ? 'alarming' : '');
+const markedKind = (marks) => (marks.some(isAlarm) ? 'alarming' : '');
+
+const NOT_FINITE = 'holds infinities or NaN';
+const finiteHtml = (nonfinite) => (nonfinite ? markLine({ kind: 'nonfinite', text: NOT_FINITE }) : '');
 
 /** A reference to another row in the running text of a card. */
 const reference = (id) => (byId.has(id) ? escape(shortName(byId.get(id))) : '');
@@ -43,7 +46,7 @@ function parametersCard(row) {
 
 /** An input as a parallelogram. */
 const inputCard = (row, lane) =>
-  card(row, lane, title(breakable(row.name)) + line(row.array ? typeOf(row.array) : ''), 'input');
+  card(row, lane, title(breakable(row.name)) + (row.array ? line(typeOf(row.array)) + finiteHtml(row.array.nonfinite) : ''), 'input');
 
 function forwardCard(row) {
   const marks = marksIn(row, row.lane);
@@ -94,7 +97,8 @@ function gradientsCard(row) {
   if (!params.length) return '';
   const lines = params.map((param) => {
     const figures = param.grad === null ? '' : norm(param.grad);
-    return named(`∂${param.name}`, figures) + (param.stop ? line(`■ ${escape(param.stop)}`, 'mark stop') : '');
+    const stop = param.stop ? markLine({ kind: 'stop', text: param.stop }) : '';
+    return named(`∂${param.name}`, figures) + stop + finiteHtml(param.grad_nonfinite);
   });
   return card(row, 'gradients', title('gradients') + lines.join('') + marksHtml(row, 'gradients'), markedKind(marksIn(row, 'gradients')));
 }

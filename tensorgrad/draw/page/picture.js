@@ -81,8 +81,11 @@ const isWithin = (row, whole) => row === whole || (isBand(whole) && row.index > 
 /** What a row is called in a few letters: r12 for an op, its name for anything else. */
 const shortName = (row) => (isOp(row) ? `r${row.number}` : row.name);
 
-/** Marks that tell of something wrong: errors, infinities and NaN. A gradient's stop is none. */
-const alarmsOf = (row) => row.marks.filter((mark) => mark.kind !== 'stop');
+const birthIsKnown = rows.some((row) => row.marks.some((mark) => mark.first));
+
+/** Whether a mark tells of something gone wrong right here: an error, or the first infinity or NaN, if that is known. */
+const isAlarm = (mark) => mark.kind === 'error' || mark.first || (mark.kind === 'nonfinite' && !birthIsKnown);
+const alarmsOf = (row) => row.marks.filter(isAlarm);
 
 /** Which of several backward passes: "pass 2: loss_g". */
 const passName = (back) => [`pass ${back.backward_pass + 1}`, picture.passes?.[back.backward_pass]].filter(Boolean).join(': ');
@@ -113,7 +116,7 @@ function digest(band) {
     kinds: [...new Set(ops.map((op) => op.op))],
     optimizers: [...new Set(ops.flatMap((op) => op.updates.map((update) => update.optimizer)))],
     versions: [...new Set(ops.flatMap((op) => op.params.flatMap((param) => param.next ?? [])))],
-    marks: [...marks.filter((mark) => mark.kind !== 'stop'), ...marks.filter((mark) => mark.kind === 'stop')],
+    marks: [...marks.filter(isAlarm), ...marks.filter((mark) => !isAlarm(mark))],
   };
 }
 for (const row of rows) if (isBand(row)) row.digest = digest(row);
