@@ -89,7 +89,8 @@ class Collector:
         if tensor is not None and (tensor._node is None or tensor._node in self.made):
             return self.value_of(tensor._node or tensor, scope)
         dtype = "number" if other.dtype is None else str(other.dtype)
-        value = self._new(other.shape, dtype, "constant", 0 if other.dtype is None else other.dtype.itemsize)
+        kind = "constant" if other.dtype is None else "input"
+        value = self._new(other.shape, dtype, kind, 0 if other.dtype is None else other.dtype.itemsize)
         value.number = other.number
         return value.id
 

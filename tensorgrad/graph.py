@@ -25,8 +25,8 @@ class Value:
         id: its place in `Graph.values`; values are numbered as they first appear.
         shape, dtype, nbytes: of the array. The dtype of a Python number is "number", and it has no bytes.
         kind: "input" (data given to the step), "parameter" (a leaf that requires a gradient), "state" (any other leaf that
-            the update reads or rebinds, such as a learning rate or a momentum), "constant" (a number, a raw array, or the
-            gradient of 1 that a backward pass begins with), "intermediate" (made by a primitive), "extra" (a further output
+            the update reads or rebinds, such as a learning rate or a momentum), "constant" (a number, or the gradient of 1
+            that a backward pass begins with), "intermediate" (made by a primitive), "extra" (a further output
             of one, such as max-pool's winners) or "gradient" (what ended up in a leaf's `.grad`).
         name: what the user calls it, such as `conv.weight`, or None.
         version: of a parameter or state, counted from 0 at the beginning of the trace.
