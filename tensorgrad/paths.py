@@ -18,6 +18,7 @@ class ScopePaths:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._roots: list[Any] = []  # what the nameless scopes are for
+        self.roots: list[Scope] = []  # these scopes, as they were entered first
         self._uses: list[tuple[Any, str, int]] = []  # an object, its attribute that holds a path, and the root
         self._kinds: dict[tuple[int, str], str] = {}
 
@@ -42,6 +43,7 @@ class ScopePaths:
             if root is what or (isinstance(what, str) and root == what):
                 return k
         self._roots.append(what)
+        self.roots.append(scope)
         return len(self._roots) - 1
 
     def finish(self) -> None:
@@ -62,3 +64,4 @@ class ScopePaths:
             self._graph.scopes[label] = kind
         self._uses.clear()
         self._roots.clear()
+        self.roots.clear()

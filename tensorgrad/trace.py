@@ -20,6 +20,7 @@ from .primitive import Primitive
 from .state import Scope, current
 from .tensor import Tensor, as_operand
 
+FLOATING_POINT = {"divide by zero": "divide", "overflow": "over", "invalid value": "invalid"}  # NumPy's message: its setting
 INTERNAL = ("tensorgrad", "nn")  # packages whose own lines are not "the user's call"
 
 
@@ -50,14 +51,11 @@ class trace:
         if state.recorder is not None:
             raise RuntimeError("a trace is running already in this thread; end it before you begin another")
         state.recorder = self._recorder
-        self._errstate = self._recorder.watch_floating_point()
-        self._errstate.__enter__()
         self._began = time.perf_counter()
         return self.graph
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         elapsed = time.perf_counter() - self._began
-        self._errstate.__exit__(kind, error, tb)
         current().recorder = None
         self._recorder.finish(elapsed)
 
@@ -80,20 +78,35 @@ class Recorder:
         self._carrying: set[int] = set()  # values that a gradient flows back through
         self._flagged = False  # whether the kernel running raised a floating-point condition
         self._seconds: float | None = None
+        self._settings: dict[str, str] = {}  # the user's, of what NumPy does about floating-point conditions
 
     # -- what the engine tells ---------------------------------------------------------------------------------------
 
     def run(self, primitive: Primitive, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> Any:
         """Run a kernel, noticing its time, its floating-point conditions, and its failure."""
         self._flagged = False
-        began = time.perf_counter() if self._times else 0.0
+        self._settings = np.geterr()
         try:
-            result = primitive.kernel(*arrays, **attributes)
+            with np.errstate(divide="call", over="call", invalid="call", call=self._notice):
+                began = time.perf_counter()
+                result = primitive.kernel(*arrays, **attributes)
+                self._seconds = time.perf_counter() - began if self._times else None
         except Exception as error:
             self._add_node(primitive, inputs, attributes, ()).error = f"{type(error).__name__}: {error}"
             raise
-        self._seconds = time.perf_counter() - began if self._times else None
         return result
+
+    def _notice(self, message: str, flag: int) -> None:
+        """NumPy has met an invalid operation, an overflow or a division by zero: the processor tells without any search.
+
+        The user's own setting, to warn, to raise or to ignore, still holds.
+        """
+        self._flagged = True
+        setting = self._settings[FLOATING_POINT.get(message, "invalid")]
+        if setting == "raise":
+            raise FloatingPointError(f"{message} encountered")
+        if setting == "warn":
+            warnings.warn(f"{message} encountered", RuntimeWarning, stacklevel=3)
 
     def record(
         self,
@@ -124,7 +137,7 @@ class Recorder:
     def begin_backward(self, root: Tensor) -> None:
         """A backward pass begins at this tensor."""
         value = self.graph.values[self._value_of(root, "root")]
-        value.name = value.name or root.name
+        value.name = root.name or value.name
         self.graph.outputs.append(value.id)
         self._pass = len(self.graph.outputs) - 1
 
@@ -149,7 +162,6 @@ class Recorder:
         value = self.graph.values[self._value_of(leaf._grad, "gradient")]
         of = self.graph.values[self._value_of(leaf, "leaf")]
         value.kind, value.of = "gradient", of.id
-        value.name = None if of.name is None else f"{of.name}.grad"
         value.norm = float(np.linalg.norm(array.ravel(order="K")))
 
     def assigned(self, leaf: Tensor) -> None:
@@ -158,7 +170,7 @@ class Recorder:
         before, after = self.graph.values[node.inputs[1]], self.graph.values[node.outputs[0]]
         if before.kind == "input":
             before.kind = "state"
-        after.kind, after.name = before.kind, before.name
+        after.kind = before.kind
         after.version, after.previous = before.version + 1, before.id
 
     def value_read(self, tensor: Tensor, how: str) -> None:
@@ -173,33 +185,31 @@ class Recorder:
     def gradient_set(self, leaf: Tensor) -> None:
         """A leaf's `.grad` has been set by other than a backward pass."""
 
-    def watch_floating_point(self) -> np.errstate:
-        """A context in which NumPy reports invalid operations, overflows and divisions by zero to this recorder.
-
-        The processor notices these without any search through arrays. The user's own setting, to warn or to raise, still holds.
-        """
-        before = np.geterr()
-        names = {"divide by zero": "divide", "overflow": "over", "invalid value": "invalid", "underflow": "under"}
-
-        def notice(message: str, flag: int) -> None:
-            self._flagged = True
-            setting = before[names.get(message, "invalid")]
-            if setting == "raise":
-                raise FloatingPointError(f"{message} encountered")
-            if setting == "warn":
-                warnings.warn(f"{message} encountered", RuntimeWarning, stacklevel=3)
-
-        return np.errstate(divide="call", over="call", invalid="call", call=notice)
-
     def finish(self, seconds: float) -> None:
         """The trace is over: read the source lines, and let go of everything live."""
         if self._times:
             self.graph.seconds = seconds
         for (file, line), (shown, _) in self._lines.items():
             self.graph.source.setdefault(shown, {})[line] = linecache.getline(file, line).strip()
+        self._add_unused_parameters()
         self._scopes.finish()
+        for value in self.graph.values:  # a value's own comes before those that are named after it
+            if value.previous is not None:
+                value.name = self.graph.values[value.previous].name
+            elif value.of is not None and value.name is None and self.graph.values[value.of].name is not None:
+                value.name = f"{self.graph.values[value.of].name}.grad"
         self._ids.clear()
         self._buffers.clear()
+
+    def _add_unused_parameters(self) -> None:
+        """Parameters of the modules called that no primitive took: they got no gradient, which a picture shall show."""
+        for scope in list(self._scopes.roots):
+            names = getattr(scope.owner, "named_parameters", None)
+            for name, tensor in names() if callable(names) else ():
+                found = self._ids.get(id(tensor._data))
+                if tensor.requires_grad and (found is None or found[0]() is not tensor._data):
+                    value = self._new_value(tensor._data, "parameter")
+                    self._scopes.set(value, "name", scope, name)
 
     # -- nodes and values --------------------------------------------------------------------------------------------
 
@@ -238,10 +248,10 @@ class Recorder:
         found = self._ids.get(id(array))
         if found is not None and found[0]() is array:
             return found[1]
-        phase = current().phase
-        if not isinstance(x, Tensor) or role == "gradient" or (phase == "backward" and not x._requires_grad):
+        phase, tracked = current().phase, isinstance(x, Tensor) and x._requires_grad
+        if role == "gradient" or (phase == "backward" and not tracked):
             kind = "constant"
-        elif x._requires_grad:
+        elif tracked:
             kind = "parameter" if x._node is None else "intermediate"
         else:
             kind = "state" if phase == "update" else "input"

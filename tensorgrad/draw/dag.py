@@ -56,7 +56,7 @@ class Dag:
 
     def _is_small(self, band: Band) -> bool:
         """Whether a module holds one op alone, so that its name can stand on that op's card instead of a box around it."""
-        return band.sum.ops == band.times and band.end - self.picture.rows.index(band) == 2 and band.role == "module"
+        return band.sum.ops == band.times and band.end - self.lanes.index[band.id] == 2 and band.role == "module"
 
     def _title(self, band: Band) -> str:
         """What a box is called, on the left half of its width: arrows come in at the middle."""

@@ -34,7 +34,7 @@ def _structure(row: Row, inside: tuple[int, ...], numbers: dict[Hashable, int]) 
         what: Hashable = ("band", row.role, row.module, row.times, inside)
     elif isinstance(row, Op):
         what = (
-            ("op", row.op, row.lane, row.phase, row.attributes, _shape(row.out), tuple(row.stops), row.times),
+            ("op", row.op, row.lane, row.phase, _settings(row), _shape(row.out), tuple(row.stops), row.times),
             tuple((edge.name, _shape(edge.array), edge.grad) for edge in row.inputs),
             tuple((param.role, _shape(param.array)) for param in row.params),
             tuple((saved.name, _shape(saved.array)) for saved in row.saved),
@@ -46,6 +46,11 @@ def _structure(row: Row, inside: tuple[int, ...], numbers: dict[Hashable, int]) 
     else:
         what = ("other", row.id)
     return numbers.setdefault(what, len(numbers) + 1)
+
+
+def _settings(row: Op) -> str:
+    """The settings that must agree: not which part of an array is taken, for a loop takes one after another."""
+    return "" if row.op in ("getitem", "scatter_add", "split") else row.attributes
 
 
 def _shape(array: object) -> Hashable:
@@ -110,6 +115,7 @@ def _merge(first: Branch, other: Branch, tree: Tree) -> None:
 
 
 def _merge_ops(a: Op, b: Op) -> None:
+    a.attributes = a.attributes if a.attributes == b.attributes else "one after another"
     a.nodes += b.nodes
     for saved, more in zip(a.saved, b.saved, strict=True):
         saved.bytes += more.bytes

@@ -13,7 +13,7 @@ def facts(picture: Picture) -> list[str]:
         found.append(f"batch {picture.batch}")
     found.append(f"{total.ops:,} op{'s' if total.ops != 1 else ''}")
     if total.parameters:
-        found.append(f"{total.parameters:,} parameters")
+        found.append(f"{total.parameters:,} parameter{'s' if total.parameters != 1 else ''}")
     if total.ms:
         parts = ", ".join(f"{phase} {text.ms(total.ms[phase])}" for phase in PHASES if total.ms[phase])
         found.append(f"{text.ms(total.all_ms)} ({parts})")

@@ -206,7 +206,7 @@ class Ladder:
         for above in range(len(self.places) - 1):
             for leaves, arrives in gutter.joints(above, above + 1):
                 self.graph.edge(
-                    f"p{above}:{leaves}:s", f"p{above + 1}:{arrives}:n", dir="none", color=gutter.colour, penwidth="2", weight="2"
+                    f"p{above}:{leaves}:c", f"p{above + 1}:{arrives}:c", dir="none", color=gutter.colour, penwidth="2", weight="2"
                 )
 
 

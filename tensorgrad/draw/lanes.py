@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import style, text
 from .markup import Card, Line
+from .metrics import width
 from .picture import PHASES, Array, Band, Input, Loss, Op, Param, Picture, Row, Update
 
 LANES = ("parameters", "forward", "saved", "backward", "gradients", "update", "next")
@@ -20,11 +21,14 @@ class Lanes:
 
     Attributes:
         whole: milliseconds that shares are of; 0 where no times were taken.
+        index: where each row stands; number: what cards call each rung.
     """
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self.whole = picture.total.all_ms
+        self._tiny = sum(picture.total.flops.values()) < 1000  # then these are no figures to look at
+        self.index = {row.id: k for k, row in enumerate(picture.rows)}
         self.number = {row.id: f"r{row.number}" for row in picture.rows if isinstance(row, Op)}
         shown = picture.shown_as()
         self._names = {row.id: row.name for row in picture.rows if isinstance(row, Band | Input)}
@@ -103,6 +107,9 @@ class Lanes:
         if row.out is not None:
             lines.append(Line(array(row.out), wrap=2))
         ms = row.sum.ms[phase] if row.sum.ms else None
+        if any(mark.kind == "error" for mark in row.marks):  # then the shapes matter that the op was given
+            lines += [Line(array(edge.array), head=edge.name, wrap=2) for edge in row.inputs]
+            lines += [Line(array(p.array), head=p.argument, wrap=2) for p in row.params]
         lines += self._figures(ms, row.sum.flops[phase])
         lines += self._marks(row, row.lane)
         times = f" ×{row.times}" if row.times > 1 else ""
@@ -110,12 +117,17 @@ class Lanes:
 
     def _figures(self, ms: float | None, flops: int) -> list[Line]:
         share = self.share(ms)
+        flops = 0 if self._tiny else flops
         words = [text.ms(ms), text.percent(share)] if share is not None else []
         return [Line(" · ".join([*words, *([text.flops(flops)] if flops else [])]))] if words or flops else []
 
     def _marks(self, row: Op, lane: str) -> list[Line]:
-        signs = {"error": "■ failed:", "nonfinite": "▲"}
-        return [Line(f"{signs[m.kind]} {m.text}", trouble=True, wrap=5) for m in row.marks if m.lane == lane]
+        found = []
+        for mark in row.marks:
+            if mark.lane == lane:
+                sign = {"error": "■ failed:", "nonfinite": "▲"}.get(mark.kind, "■")
+                found.append(Line(f"{sign} {mark.text}", trouble=mark.kind == "error" or mark.first, wrap=5))
+        return found
 
     def _parameters(self, row: Op) -> list[Card]:
         found = []
@@ -173,7 +185,9 @@ class Lanes:
         lines = []
         for p in row.params:
             if p.grad_nonfinite:
-                lines.append(Line("holds infinities or NaN", head=f"∂{p.name}", trouble=True, wrap=2))
+                lines.append(Line("▲ holds infinities or NaN", head=f"∂{p.name}", wrap=2))
+            elif p.grad_number is not None:
+                lines.append(Line(f"= {text.number(p.grad_number)}", head=f"∂{p.name}", wrap=2))
             elif p.grad is not None:
                 lines.append(Line(f"|g| {text.norm(p.grad)}", head=f"∂{p.name}", wrap=2))
             elif p.stop and not p.shared:
@@ -181,11 +195,14 @@ class Lanes:
         return [Card(style.GRADIENT, "gradients" if len(lines) > 1 else "gradient", lines)] if lines else []
 
     def _update(self, row: Op, update: Update) -> Card:
+        title = update.optimizer
         lines = [Line(update.settings, wrap=3)] if update.settings else []
+        if "," in title:
+            title, lines = "update", [Line(title, wrap=3), *lines]
         lines += [Line(state, wrap=2) for state in update.state[:6]]
         lines += self._figures(update.ms, 0)
         lines += self._marks(row, "update") if update is row.updates[0] else []
-        return Card(style.UPDATE, update.optimizer, lines)
+        return Card(style.UPDATE, title, lines)
 
     def _next(self, row: Op) -> list[Card]:
         versions: dict[int, list[str]] = {}
@@ -197,22 +214,25 @@ class Lanes:
     # -- a closed band -------------------------------------------------------------------------------------------------
 
     def _band(self, band: Band) -> Cards:
-        total, inside = band.sum, self.picture.rows[self.picture.rows.index(band) + 1 : band.end]
+        total, inside = band.sum, self.picture.rows[self.index[band.id] + 1 : band.end]
         ops = [row for row in inside if isinstance(row, Op)]
         found: Cards = {"forward": [self._closed(band)]}
+        title = found["forward"][0].title
         if total.tensors:
             s = "s" if total.tensors > 1 else ""
             found["parameters"] = [Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=True)]
         if total.saved_bytes:
             found["saved"] = [Card(style.SAVED, "◊ saved", [Line(text.size(total.saved_bytes))], stacked=True)]
-        marks = [Line(f"▲ {m.text}", trouble=True, wrap=3) for op in ops for m in op.marks][:2]
+        marks = sorted((m for op in ops for m in op.marks), key=lambda m: not (m.first or m.kind == "error"))[:2]
         if any(op.backs for op in ops) or total.flops["backward"]:
             ms = total.ms["backward"] if total.ms else None
             lines = self._figures(ms, total.flops["backward"])
             stops = sum(bool(op.stops) for op in ops)
             lines += [Line(f"■ stops at {stops} op{'s' if stops > 1 else ''} inside")] if stops else []
-            found["backward"] = [Card(style.BACKWARD, f"∂ {band.name or band.module}", lines, self.share(ms), stacked=True)]
-        found["forward"][0].lines += marks
+            found["backward"] = [Card(style.BACKWARD, f"∂ {title}", lines, self.share(ms), stacked=True)]
+        found["forward"][0].lines += [
+            Line(f"{'■ failed:' if m.kind == 'error' else '▲'} {m.text}", trouble=m.first or m.kind == "error", wrap=4) for m in marks
+        ]
         if total.gradient is not None:
             found["gradients"] = [Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=True)]
         names = list(dict.fromkeys(update.optimizer for op in ops for update in op.updates))
@@ -227,10 +247,13 @@ class Lanes:
     def _closed(self, band: Band) -> Card:
         ms = band.sum.ms["forward"] if band.sum.ms else None
         count = f"{band.sum.ops:,} op{'s' if band.sum.ops != 1 else ''}"
-        lines = [Line(band.module)] if band.module and band.name else []
+        title, lines = band_title(self.picture, band), []
+        if band.module and band.name:
+            fits = width(f"∂ {title}: {band.module}", style.TITLE, bold=True) <= 125 and "," not in title
+            title, lines = (f"{title}: {band.module}", []) if fits else (title, [Line(band.module)])
         lines += [Line(count)] + ([Line(array(band.out), wrap=2)] if band.out else [])
         lines += self._figures(ms, band.sum.flops["forward"])
-        return Card(style.OP, band_title(self.picture, band), lines, self.share(ms), stacked=True)
+        return Card(style.OP, title, lines, self.share(ms), stacked=True)
 
 
 def band_title(picture: Picture, band: Band) -> str:
@@ -238,7 +261,8 @@ def band_title(picture: Picture, band: Band) -> str:
     around = picture.rows[band.band].times if band.band >= 0 else 1
     words = band.name or band.module or "module"
     words += f" ×{band.times // around}" if band.times > around else ""
-    return words + (f", call {band.call} of {band.calls}" if band.calls > 1 and band.times == 1 else "")
+    again = band.calls > 1 and band.times == 1 and (band.band < 0 or picture.rows[band.band].calls != band.calls)
+    return words + (f", call {band.call} of {band.calls}" if again else "")
 
 
 def array(of: Array) -> str:

@@ -253,7 +253,8 @@ class Op(Row):
         number: which rung it is, from 1, as in "r3".
         node, nodes: the id of the graph's node, and those of all nodes in its FORWARD card (several where rungs are folded).
         op: the primitive; `name`: what the user calls the output.
-        lane: where the rung's main card stands: "forward", or "backward" or "update" where it belongs to no forward rung.
+        lane: where the rung's main card stands: "forward"; "backward" or "update" where it belongs to no forward rung;
+            "parameters" for those that no op took.
         phase: of the node. It is "backward" in lane "forward" where the pass was differentiated in turn.
         attributes: the settings in short; `numbers`: the numbers it was given, such as "y = 3".
         gradient: that of what the backward pass began with with respect to the output, where it is one number and known.

@@ -69,11 +69,14 @@ class Planter:
                 op, fresh = self.rungs.rung(node)
                 self._place(op, fresh, self._path(node))
         self._enter([])
-        for op in self.rungs.rest():
-            self._add(Branch(op))
         for losses in self._ends.values():
             self._waiting.extend(losses)
         self._enter([])
+        for op in self.rungs.rest():
+            self._add(Branch(op))
+        unused = self.rungs.unused()
+        if unused is not None:
+            self._add(Branch(unused))
         for bands in self._calls.values():
             for call, band in enumerate(bands, 1):
                 band.call, band.calls = call, len(bands)

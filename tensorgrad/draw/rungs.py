@@ -275,6 +275,20 @@ class Rungs:
             found.append(op)
         return found
 
+    def unused(self) -> Op | None:
+        """A rung for the parameters of the modules called that no op took."""
+        used = {v for node in self.graph.nodes for v in node.inputs}
+        idle = [v for v in self.graph.values if v.kind == "parameter" and v.previous is None and v.id not in used and v.name]
+        if not idle or not self._has_passes():
+            return None
+        op = Op(id="unused", node=-1, op="unused", lane="parameters", phase="forward")
+        for value in idle:
+            self._take_param(op, value, "")
+        for param in op.params:
+            param.stop = "unused: no op takes it"
+        op.sum.parameters, op.sum.tensors = sum(p.size for p in op.params), len(op.params)
+        return op
+
 
 def _what_nonfinite(value: Value) -> str:
     if value.number is not None and value.number != value.number:

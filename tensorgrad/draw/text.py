@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 SHORT = {"float": "f", "int": "i", "uint": "u"}
 ABBREVIATED = {"kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d"}
 NEUTRAL = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}  # settings at which nothing happens
+SLICE = re.compile(r"slice\((.*), (.*), (.*)\)")
 HIDDEN = {"conv2d_input_grad": ("shape",), "conv2d_weight_grad": ("shape",)}
 
 
@@ -78,7 +80,11 @@ def value(x: Any) -> str:
     """A setting: pairs of equal numbers as one, sequences without blanks."""
     if isinstance(x, list | tuple):
         items = [value(item) for item in x]
-        return items[0] if len(items) == 2 and items[0] == items[1] else f"({','.join(items)}{',' if len(items) == 1 else ''})"
+        return items[0] if len(items) == 1 or (len(items) == 2 and items[0] == items[1]) else f"({','.join(items)})"
+    part = SLICE.fullmatch(x) if isinstance(x, str) else None
+    if part:
+        start, stop, step = ("" if bound == "None" else bound for bound in part.groups())
+        return f"{start}:{stop}" + (f":{step}" if step else "")
     return f"{x:g}" if isinstance(x, float) else str(x)
 
 

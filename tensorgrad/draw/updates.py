@@ -55,8 +55,8 @@ def described(graph: Graph, nodes: list[GraphNode]) -> Update:
     words = []
     for node in [main] if main else nodes:
         for v in (values[v] for v in node.inputs if v is not None):
-            if v.number is not None and v.kind in ("state", "input", "constant") and v.id not in assigned and v.name:
-                words.append(f"{text.clean(v.name)} {text.number(v.number)}")
+            if v.number is not None and v.kind in ("state", "input", "constant") and v.id not in assigned:
+                words.append(f"{text.clean(v.name or node.primitive)} {text.number(v.number)}")
         attributes = {name: x for name, x in node.attributes.items() if x or isinstance(x, bool)}
         words.append(text.settings(node.primitive, attributes))
     title = ", ".join(dict.fromkeys(op for op in ops if op != "assign")) or "assign"

@@ -122,8 +122,7 @@ def record(step: Callable[[], Any], arguments: list[Tensor], results_of: Callabl
         recorder.argument(tensor)
     state.recorder = recorder
     try:
-        with recorder.watch_floating_point():
-            returned = step()
+        returned = step()
         recorder.recording.results = [recorder._value_of(t, "result") for t in results_of(returned)]
     finally:
         state.recorder = None

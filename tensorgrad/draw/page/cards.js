@@ -48,6 +48,9 @@ function parametersCard(row) {
 const inputCard = (row, lane) =>
   card(row, lane, title(breakable(row.name)) + (row.array ? line(typeOf(row.array)) + finiteHtml(row.array.nonfinite) : ''), 'input');
 
+/** What an op was given, for one that failed and has no output. */
+const givenHtml = (row) => [...row.inputs, ...row.params].map((given) => named(given.name, typeOf(given.array))).join('');
+
 function forwardCard(row) {
   const marks = marksIn(row, row.lane);
   const lines = [
@@ -55,7 +58,7 @@ function forwardCard(row) {
     row.name && row.name !== row.op ? line(breakable(row.name)) : '',
     row.attributes ? line(settings(row.attributes)) : '',
     ...row.numbers.map((number) => line(escape(number))),
-    row.out ? line(typeOf(row.out)) : '',
+    row.out ? line(typeOf(row.out)) : givenHtml(row),
     marksHtml(row, row.lane),
     measureHtml(row, row.lane),
   ];

@@ -14,10 +14,8 @@ function link(row) {
   return `<button class="link" data-go="${row.index}">${label}${where}</button>`;
 }
 
-function links(found) {
-  const shown = found.slice(0, MOST_LISTED).map(link).join('');
-  return shown + (found.length > MOST_LISTED ? `<span class="soft">and ${integer(found.length - MOST_LISTED)} more</span>` : '');
-}
+const more = (n) => (n > MOST_LISTED ? `<span class="soft">and ${integer(n - MOST_LISTED)} more</span>` : '');
+const links = (found) => found.slice(0, MOST_LISTED).map(link).join('') + more(found.length);
 
 function timeFacts(sum) {
   const { ms } = sum;
@@ -97,9 +95,14 @@ function opDetails(row) {
   return (
     `<h2><span class="soft">${shortName(row)}</span> ${breakable(row.op)}${timesOf(row)}</h2><p class="soft">${path}</p>${marksList(row)}` +
     `${sourceHtml(row)}<dl>${facts.join('')}</dl>${backsHtml(row)}${savedHtml(row)}${parametersHtml(row)}${updatesHtml(row)}` +
-    section('Inputs', links([...new Set(row.edges.map((edge) => edge.row))])) +
+    section('Inputs', inputsHtml(row)) +
     section('Used by', links(users.get(row.id) ?? []))
   );
+}
+
+function inputsHtml(row) {
+  const items = row.edges.map((edge) => `<li>${escape(edge.name)} ${typeOf(edge.array)} ${link(edge.row)}</li>`);
+  return items.length ? `<ul>${items.slice(0, MOST_LISTED).join('')}</ul>` + more(items.length) : '';
 }
 
 function bandDetails(band) {
