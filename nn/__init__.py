@@ -17,6 +17,7 @@ from .dropout import Dropout
 from .linear import Linear
 from .losses import accuracy, cross_entropy, mse_loss
 from .module import Module
+from .normalization import BatchNorm2D
 from .optim import clip_grad_norm
 from .parameter import Buffer, Parameter
 from .pooling import AvgPool2D, MaxPool2D
@@ -24,6 +25,7 @@ from .summary import Row, Summary, summary
 
 __all__ = [
     "AvgPool2D",
+    "BatchNorm2D",
     "Buffer",
     "Conv2D",
     "Dropout",

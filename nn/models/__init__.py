@@ -1,5 +1,6 @@
 """Networks from papers and courses, ready to train."""
 
 from .mnist_cnn import MnistCNN
+from .small_vgg import SmallVGG
 
-__all__ = ["MnistCNN"]
+__all__ = ["MnistCNN", "SmallVGG"]

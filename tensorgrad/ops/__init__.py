@@ -2,6 +2,7 @@
 
 from .arithmetic import add, divide, multiply, negative, positive, power, subtract
 from .assign import assign
+from .batch_norm import batch_norm
 from .comparison import clip, equal, greater, greater_equal, less, less_equal, maximum, minimum, not_equal, where
 from .convolution import col2im, conv2d, im2col
 from .elementwise import abs, cos, erf, exp, gelu, log, relu, sigmoid, sign, silu, sin, softplus, sqrt, tanh
@@ -33,6 +34,7 @@ __all__ = [
     "assign",
     "astype",
     "avg_pool2d",
+    "batch_norm",
     "broadcast_to",
     "clip",
     "col2im",

@@ -3,7 +3,7 @@
 `tests/test_primitives.py` runs the same checks on every row, and fails where a registered primitive has none.
 """
 
-from . import elementwise, images, losses, matrices, reductions, shapes, updates
+from . import elementwise, images, losses, matrices, normalizations, reductions, shapes, updates
 from .table import Call, Row, lay_out
 
 ROWS: list[Row] = [
@@ -12,6 +12,7 @@ ROWS: list[Row] = [
     *reductions.ROWS,
     *matrices.ROWS,
     *images.ROWS,
+    *normalizations.ROWS,
     *losses.ROWS,
     *updates.ROWS,
 ]
