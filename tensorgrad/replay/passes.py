@@ -19,7 +19,7 @@ def simplify(program: Program) -> None:
 class ConversionStep(Step):
     """The value assigned to a leaf, in the leaf's dtype."""
 
-    def bind(self, inputs: list[Any], outputs: list[np.ndarray]) -> list[Stage]:
+    def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         return [[lambda: np.copyto(outputs[0], inputs[0], casting="unsafe")]]
 
 

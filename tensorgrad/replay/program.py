@@ -41,12 +41,12 @@ class Step:
     def phase(self) -> str:
         return self.nodes[0].phase
 
-    def bind(self, inputs: list[Any], outputs: list[np.ndarray]) -> list[Stage]:
-        """The work on these arrays, stage after stage."""
+    def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
+        """The work on these arrays, stage after stage. Each thread has scratch memory, which holds nothing from step to step."""
         raise NotImplementedError
 
-    def scratch_bytes(self) -> int:
-        """Memory that the step keeps for itself."""
+    def scratch_bytes(self, itemsize: int) -> int:
+        """How much scratch memory each thread needs, for elements of this size."""
         return 0
 
 
@@ -69,7 +69,7 @@ class PrimitiveStep(Step):
         """Whether it draws random numbers: then it runs, whoever needs the result, and in its turn."""
         return any(isinstance(x, np.random.Generator | np.random.RandomState) for x in self.attributes.values())
 
-    def bind(self, inputs: list[Any], outputs: list[np.ndarray]) -> list[Stage]:
+    def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         return [[self.work(inputs, outputs)]]
 
     def work(self, inputs: list[Any], outputs: list[np.ndarray]) -> Work:
@@ -127,6 +127,16 @@ class Program:
     batch_innermost: set[int] = field(default_factory=set)
     dropped: int = 0
     folded: int = 0
+
+    def new_value(self, shape: tuple[int, ...], dtype: str) -> int:
+        """A value of a fused step's own, in row-major order."""
+        size = np.dtype(dtype).itemsize
+        strides = [size]
+        for n in reversed(shape[1:]):
+            strides.append(strides[-1] * max(n, 1))
+        value = Value(len(self.values), shape, dtype, "intermediate", int(np.prod(shape)) * size, strides=tuple(strides[::-1]))
+        self.values.append(value)
+        return value.id
 
     def kept(self) -> set[int]:
         """The values that outlive a run."""

@@ -38,6 +38,8 @@ class Runner:
                 self.arrays[value] = self._outside(leaf)
         self._large = [v for v in program.cells if v not in plan.homes and v not in self._slots]
         self._versions = [(leaf, program.rebindings[leaf]) for leaf in program.assigned]
+        sizes = [s.scratch_bytes(np.dtype(program.values[s.outputs[0]].dtype).itemsize) for s in program.steps]
+        self.scratch = [np.empty(max(sizes, default=0), np.uint8) for _ in range(2)]
         self._stages: list[list[Stage]] = [[] for _ in program.steps]
         self._bind(None)
 
@@ -69,7 +71,7 @@ class Runner:
                 entry = self.program.values[value]
                 memory = self.blocks[self.plan.block[value]]
                 self.arrays[value] = laid_out(memory, entry.shape, entry.dtype, memory_order(entry.strides))
-        return step.bind(inputs, [self.arrays[v] for v in step.outputs])
+        return step.bind(inputs, [self.arrays[v] for v in step.outputs], self.scratch)
 
     def _bound_view(self, step: PrimitiveStep, inputs: list[Any]) -> list[Stage]:
         out = step.outputs[0]

@@ -1,0 +1,202 @@
+"""A convolution and what follows it in one pass over tiles: bias, maximum of blocks, relu; and the way back.
+
+What lies between (the convolution's output, four times as large as the pooled one, and its cotangent) is never stored as a
+whole: a tile of it is made, used and forgotten while it is in cache. The windows of a tile are ordered by their place in
+the pooling block, so that pooling compares long contiguous runs. The way back gathers the columns anew, which costs less than keeping them.
+
+All of it is prepared once, as a list of NumPy calls on views made beforehand, and made again and again. Between two such calls a
+thread holds the interpreter's lock for less than a microsecond, so that two threads hardly ever wait for each other.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from .columns import Tile, patches, tiles
+from .product_calls import add_times_transposed, times_columns
+from .winners import Call, largest, largest_and_won, to_winners
+from .windows import Axis, Pair
+
+LEAST = 1024
+"""About so many columns a tile has at least."""
+
+
+class Frame:
+    """Images (C, H, W, N) with the padding of a convolution around them, in memory given."""
+
+    def __init__(self, memory: np.ndarray, vertical: Axis, horizontal: Axis) -> None:
+        down, across = vertical.padding, horizontal.padding
+        self.image = memory
+        self.inside = memory[:, down : down + vertical.size, across : across + horizontal.size]
+        self._borders = [memory[:, :down], memory[:, down + vertical.size :], memory[:, :, :across], memory[:, :, across + horizontal.size :]]
+
+    @staticmethod
+    def shape(channels: int, vertical: Axis, horizontal: Axis, batch: int) -> tuple[int, int, int, int]:
+        return channels, vertical.size + 2 * vertical.padding, horizontal.size + 2 * horizontal.padding, batch
+
+    def clear(self) -> None:
+        """Set the padding to zero."""
+        for border in self._borders:
+            border[...] = 0
+
+    def blocks(self, rows: int, columns: int, block: Pair) -> np.ndarray:
+        """The part that whole pooling blocks cover, by place in the block: (C, ph, pw, PH, PW, N), a view."""
+        return _by_block(self.inside[:, : rows * block[0], : columns * block[1]], rows, columns, block)
+
+
+def _by_block(part: np.ndarray, rows: int, columns: int, block: Pair) -> np.ndarray:
+    """(..., PH * ph, PW * pw, N) -> (..., ph, pw, PH, PW, N), a view."""
+    *lead, _, _, batch = part.shape
+    *steps, down, across, sample = part.strides
+    shape = (*lead, *block, rows, columns, batch)
+    strides = (*steps, down, across, down * block[0], across * block[1], sample)
+    return np.lib.stride_tricks.as_strided(part, shape, strides)
+
+
+class Geometry:
+    """How the windows of a convolution lie, and the blocks of a pooling over its output; (1, 1) is none."""
+
+    def __init__(self, shape: tuple[int, ...], w_shape: tuple[int, ...], vertical: Axis, horizontal: Axis, groups: int, block: Pair):
+        self.batch, self.channels = shape[:2]
+        self.filters, self.w_shape = w_shape[0], w_shape
+        self.vertical, self.horizontal, self.groups, self.block = vertical, horizontal, groups, block
+        self.rows, self.columns = vertical.count // block[0], horizontal.count // block[1]  # of blocks
+        self.length = self.channels * vertical.kernel * horizontal.kernel
+        self.places = block[0] * block[1]
+
+    def jobs(self, itemsize: int) -> list[Tile]:
+        """The pooled output cut into tiles."""
+        down = self.vertical._replace(count=self.rows)
+        across = self.horizontal._replace(count=self.columns)
+        length = self.places * (self.length + self.filters)
+        return tiles(down, across, length, self.batch, itemsize, LEAST // self.places)
+
+    def most_columns(self, jobs: list[Tile]) -> int:
+        return max((tile.windows for tile in jobs), default=0) * self.places * self.batch
+
+    def scratch_bytes(self, itemsize: int) -> int:
+        """Memory that a worker needs."""
+        columns = self.most_columns(self.jobs(itemsize))
+        return (self.length + self.filters) * columns * itemsize + self.filters * columns // self.places
+
+    def windows(self, image: np.ndarray) -> np.ndarray:
+        """All windows of a framed image by their place in the block, (C, KH, KW, ph, pw, PH, PW, N), a view."""
+        view = patches(image, self.vertical, self.horizontal)
+        covered = view[:, :, :, : self.rows * self.block[0], : self.columns * self.block[1]]
+        return _by_block(covered, self.rows, self.columns, self.block)
+
+
+class Worker:
+    """One thread's tiles, and its memory for them (bytes, `Geometry.scratch_bytes` of them)."""
+
+    def __init__(self, where: Geometry, jobs: list[Tile], image: np.ndarray, memory: np.ndarray) -> None:
+        self.where, self.jobs = where, jobs
+        self.windows = where.windows(image)
+        columns = where.most_columns(jobs)
+        sizes = [n * columns * image.itemsize for n in (where.length, where.filters)]
+        self._columns = memory[: sizes[0]].view(image.dtype)
+        self._values = memory[sizes[0] : sum(sizes)].view(image.dtype)
+        self._mask = memory[sum(sizes) :].view(np.bool_)
+
+    def columns(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Room for the tile's columns, and where they are copied from: (C, KH, KW, ph, pw, R, Q, N)."""
+        part = tile.of(self.windows)
+        return self._columns[: part.size].reshape(part.shape), part
+
+    def grouped(self, columns: np.ndarray) -> np.ndarray:
+        """(C, KH, KW, ph, pw, R, Q, N) -> (groups, C/groups * KH * KW, ph * pw * R * Q * N)."""
+        return columns.reshape(self.where.groups, self.where.length // self.where.groups, -1)
+
+    def mask(self, tile: Tile) -> np.ndarray:
+        """Room for booleans (F, R, Q, N)."""
+        shape = (self.where.filters, *tile.shape, self.where.batch)
+        return self._mask[: math.prod(shape)].reshape(shape)
+
+    def values(self, tile: Tile) -> np.ndarray:
+        """Room for the convolution's output in a tile, (F, ph, pw, R, Q, N)."""
+        shape = (self.where.filters, *self.where.block, *tile.shape, self.where.batch)
+        return self._values[: math.prod(shape)].reshape(shape)
+
+    def matrices(self, values: np.ndarray) -> np.ndarray:
+        """(F, ...) -> (groups, F/groups, the rest)."""
+        groups = self.where.groups
+        return values.reshape(groups, self.where.filters // groups, -1)
+
+
+def players(values: np.ndarray) -> list[np.ndarray]:
+    """(F, ph, pw, R, Q, N) as one array (F, R, Q, N) for each place of the block, row by row."""
+    return [values[:, i, j] for i in range(values.shape[1]) for j in range(values.shape[2])]
+
+
+def forward(
+    worker: Worker, w: np.ndarray, b: np.ndarray | None, relu: bool, won: np.ndarray | None, result: np.ndarray
+) -> list[Call]:
+    """Fill in the worker's tiles of `result` (F, PH, PW, N).
+
+    Where the way back needs it also those of `won` (ph * pw, F, PH, PW, N): which place of its block won, unless relu let nothing pass.
+    """
+    weights = worker.matrices(w)
+    calls: list[Call] = []
+    for tile in worker.jobs:
+        values, columns = worker.values(tile), worker.columns(tile)
+        calls.append(partial(np.copyto, *columns))
+        calls += times_columns(weights, worker.grouped(columns[0]), worker.matrices(values))
+        target, hits, alive = tile.of(result), None if won is None else list(tile.of(won)), worker.mask(tile)
+        calls += largest(players(values)) if hits is None else largest_and_won(players(values), hits, alive)
+        best = values[:, 0, 0]
+        if b is not None:
+            calls.append(partial(np.add, best, b[:, None, None, None], out=best if relu else target))
+        if relu:
+            calls.append(partial(np.maximum, best, 0, out=target))
+        elif b is None:
+            calls.append(partial(np.copyto, target, best))
+        if relu and hits is not None:
+            calls.append(partial(np.greater, target, 0, out=alive if len(hits) > 1 else hits[0]))
+            if len(hits) > 1:
+                calls += [partial(np.logical_and, hit, alive, out=hit) for hit in hits]
+    return calls
+
+
+class Gradients:
+    """What one worker's tiles add to the gradients of weights and bias."""
+
+    def __init__(self, w: np.ndarray, where: Geometry) -> None:
+        self.w = np.zeros((where.groups, where.filters // where.groups, where.length // where.groups), w.dtype)
+        self.b = np.zeros(where.filters, w.dtype)
+
+
+def backward(
+    worker: Worker, g: np.ndarray, won: np.ndarray | None, gradients: Gradients, cotangent: np.ndarray | None
+) -> list[Call]:
+    """From the cotangent `g` (F, PH, PW, N) of the result to the gradients, over the worker's tiles.
+
+    Args:
+        won: what `forward` left, or None if nothing follows the convolution and its bias.
+        cotangent: where the cotangent of the convolution's output is wanted, (F, ph, pw, PH, PW, N), or None.
+    """
+    calls: list[Call] = [partial(gradients.w.fill, 0), partial(gradients.b.fill, 0)]
+    share = np.empty_like(gradients.b)
+    for tile in worker.jobs:
+        values, columns = worker.values(tile), worker.columns(tile)
+        if won is None:
+            calls.append(partial(np.copyto, values[:, 0, 0], tile.of(g)))
+        else:
+            calls += to_winners(tile.of(g), list(tile.of(won)), players(values))
+        flat = values.reshape(len(values), -1)
+        calls.append(partial(np.matmul, flat, np.ones(flat.shape[1], flat.dtype), out=share))
+        calls.append(partial(np.add, gradients.b, share, out=gradients.b))
+        calls.append(partial(np.copyto, *columns))
+        calls += add_times_transposed(worker.matrices(values), worker.grouped(columns[0]), gradients.w)
+        if cotangent is not None:
+            calls.append(partial(np.copyto, tile.of(cotangent), values))
+    return calls
+
+
+def turn(w: np.ndarray, groups: int, out: np.ndarray) -> None:
+    """The filters that lead back from the output to the images, for a stride of 1: (F, C/groups, KH, KW) -> (C, F/groups, KH, KW)."""
+    filters, channels, *kernel = w.shape
+    swapped = w[:, :, ::-1, ::-1].reshape(groups, filters // groups, channels, *kernel).transpose(0, 2, 1, 3, 4)
+    np.copyto(out.reshape(swapped.shape), swapped)

@@ -1,0 +1,38 @@
+"""Cutting work in two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .program import Work
+
+WORTHWHILE = 1 << 16
+"""Elements from which on it pays to give half of a pass over them to another thread."""
+
+
+def halves(jobs: list[Any]) -> list[list[Any]]:
+    """Jobs for each thread, those of one thread next to each other; a single job stays whole."""
+    middle = (len(jobs) + 1) // 2
+    return [part for part in (jobs[:middle], jobs[middle:]) if part]
+
+
+def in_turn(calls: Sequence[Callable[[], Any]]) -> Work:
+    """Calls that one thread makes one after the other."""
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
+def in_halves(function: Callable[..., Any], *arrays: np.ndarray) -> list[Work]:
+    """A function of arrays with the same first axis, on each half of it if they are large."""
+    length = len(arrays[0])
+    if arrays[0].size < WORTHWHILE or length < 2:
+        return [lambda: function(*arrays)]
+    middle = length // 2
+    return [lambda part=part: function(*(x[part] for x in arrays)) for part in (slice(0, middle), slice(middle, length))]
