@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
@@ -22,9 +24,8 @@ FLAGS = (
 @contextmanager
 def browser(width: int = 1400, height: int = 1000) -> Iterator[BrowserContext]:
     """Chromium with a profile of its own."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, args=list(FLAGS), viewport={"width": width, "height": height}
         )
