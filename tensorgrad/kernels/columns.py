@@ -111,7 +111,7 @@ class Columns:
 
 
 def scatter_add(columns: np.ndarray, vertical: Axis, horizontal: Axis, tile: Tile, image: np.ndarray) -> None:
-    """Add each number of a tile's columns (C, KH, KW, R, Q, N) to its place in `image` (C, H, W, N), or drop it in the padding."""
+    """Add a tile's columns (C, KH, KW, R, Q, N) to their places in `image` (C, H, W, N); those in the padding are dropped."""
     for i in range(vertical.kernel):
         rows, to_rows = vertical.inside(i, tile.top, tile.bottom)
         for j in range(horizontal.kernel):

@@ -7,14 +7,19 @@ The image is taken in blocks that stay in cache from pass to pass.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from .layout import batch_innermost, delivered, storage
+from .select import kept
 from .windows import Axis
 
 BLOCK_BYTES = 1 << 18
 """About how much memory the results of one block take."""
+
+Pass = tuple[int, tuple[slice, slice, slice], np.ndarray]
+"""A position of the window: its number, the index of the windows that have it in the image, and the image there."""
 
 
 def maximum(x: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -26,35 +31,50 @@ def maximum(x: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | N
     shape = (len(image), vertical.count, horizontal.count, len(x))
     best = storage(out, shape, x.dtype)
     winners = np.empty(shape, np.min_scalar_type(vertical.kernel * horizontal.kernel - 1))
-    lowest = -np.inf if x.dtype.kind == "f" else (False if x.dtype.kind == "b" else np.iinfo(x.dtype).min)
-    first = _first_inside(vertical)[:, None] * horizontal.kernel + _first_inside(horizontal)  # (OH, OW)
+    first = (_first_inside(vertical)[:, None] * horizontal.kernel + _first_inside(horizontal)).astype(winners.dtype)  # (OH, OW)
     for channels, rows in blocks(shape, x.itemsize):
-        block = image[channels], best[channels, rows], winners[channels, rows]
-        block[1][...] = lowest
-        block[2][...] = first[rows, :, None]
-        _run(*block, vertical, horizontal, rows, careful=False)
-        if block[1].size and np.isnan(np.max(block[1])):
-            _run(*block, vertical, horizontal, rows, careful=True)
+        champion, winner = best[channels, rows], winners[channels, rows]
+        winner[...] = first[rows, :, None]
+        passes = list(positions(image[channels], vertical, horizontal, rows))
+        _run(champion, winner, passes)
+        if champion.size and np.isnan(np.max(champion)):
+            _run_with_nans(champion, winner, passes)
     return delivered(best, out), winners.transpose(3, 0, 1, 2)
 
 
 def _first_inside(axis: Axis) -> np.ndarray:
     """For each window its first position that lies in the image, not in the padding."""
     outside = np.maximum(axis.padding - np.arange(axis.count) * axis.stride, 0)
-    return -(-outside // axis.dilation)
+    return np.minimum(-(-outside // axis.dilation), axis.kernel - 1)
 
 
-def _run(image, best, winners, vertical, horizontal, rows, careful):
-    """The running maximum over the positions of the window. Careful, it also says which nan won, where there are any."""
-    if careful:
-        best[...] = np.where(np.isnan(best), -np.inf, best)
-    for k, windows, source in positions(image, vertical, horizontal, rows):
-        challenger, champion, winner = source, best[windows], winners[windows]
-        better = np.greater(challenger, champion)
-        if careful:
-            better |= np.isnan(challenger)
-        np.maximum(winner, better.view(np.uint8) * winner.dtype.type(k), out=winner)
-        np.maximum(champion, challenger, out=champion)
+def _lowest(dtype: np.dtype) -> Any:
+    """What is larger than nothing else."""
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
+
+
+def _run(champion: np.ndarray, winner: np.ndarray, passes: list[Pass]) -> None:
+    """The running maximum over the positions of the windows, and which of them it came from. Never hands over from a nan."""
+    better, number = np.empty(champion.shape, bool), np.empty_like(winner)
+    for k, windows, challenger in passes:
+        best = champion[windows]
+        if k == 0:
+            if challenger.shape == champion.shape:
+                np.copyto(champion, challenger)
+                continue
+            champion[...] = _lowest(champion.dtype)  # some windows begin in the padding
+        np.greater(challenger, best, out=better[windows])
+        np.multiply(better[windows], winner.dtype.type(k), out=number[windows])
+        np.maximum(winner[windows], number[windows], out=winner[windows])  # numbers rise from pass to pass
+        np.maximum(best, challenger, out=best)
+
+
+def _run_with_nans(champion: np.ndarray, winner: np.ndarray, passes: list[Pass]) -> None:
+    """Again, for blocks in which a maximum is nan: the last nan of its window has won."""
+    for k, windows, challenger in passes:
+        winner[windows][np.isnan(challenger)] = k
 
 
 def scatter_winners(
@@ -63,11 +83,16 @@ def scatter_winners(
     """(N, C, OH, OW) -> (N, C, H, W): each number at the place of its window's winner; the transpose of `gather_winners`."""
     cotangent, won = batch_innermost(y), batch_innermost(winners)
     image = storage(out, (shape[1], shape[2], shape[3], shape[0]), y.dtype)
-    image[...] = 0
+    apart = vertical.apart and horizontal.apart
+    if not (apart and vertical.covers and horizontal.covers):
+        image[...] = 0
     for channels, rows in blocks(cotangent.shape, y.itemsize):
         part, winner = cotangent[channels, rows], won[channels, rows]
         for k, windows, target in positions(image[channels], vertical, horizontal, rows):
-            target += part[windows] * (winner[windows] == k)
+            if apart:
+                kept(part[windows], winner[windows] == k, out=target)
+            else:
+                target += kept(part[windows], winner[windows] == k)
     return delivered(image, out)
 
 
@@ -81,7 +106,7 @@ def gather_winners(
     for channels, rows in blocks(result.shape, x.itemsize):
         part, winner = result[channels, rows], won[channels, rows]
         for k, windows, source in positions(image[channels], vertical, horizontal, rows):
-            np.copyto(part[windows], source, where=winner[windows] == k)
+            part[windows] += kept(source, winner[windows] == k)
     return delivered(result, out)
 
 
@@ -128,8 +153,8 @@ def blocks(shape: tuple[int, ...], itemsize: int) -> list[tuple[slice, slice]]:
     return [(slice(c, c + 1), slice(r, min(r + some, rows))) for c in range(channels) for r in range(0, rows, some)]
 
 
-def positions(image: np.ndarray, vertical: Axis, horizontal: Axis, rows: slice) -> Iterator[tuple[int, tuple, np.ndarray]]:
-    """For each position of the window: its number, which windows in `rows` have it in the image, and the image there."""
+def positions(image: np.ndarray, vertical: Axis, horizontal: Axis, rows: slice) -> Iterator[Pass]:
+    """A pass for each position of the window, over the windows in `rows`."""
     for i in range(vertical.kernel):
         down, from_rows = vertical.inside(i, rows.start, rows.stop)
         for j in range(horizontal.kernel):

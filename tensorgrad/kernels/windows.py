@@ -21,6 +21,16 @@ class Axis(NamedTuple):
     dilation: int
     count: int  # of windows
 
+    @property
+    def apart(self) -> bool:
+        """Whether no two windows overlap."""
+        return self.stride > self.dilation * (self.kernel - 1)
+
+    @property
+    def covers(self) -> bool:
+        """Whether windows that do not overlap cover all of the image."""
+        return self.stride == self.kernel and self.dilation == 1 and self.count * self.stride - self.padding >= self.size
+
     def inside(self, k: int, first: int = 0, last: int | None = None) -> tuple[slice, slice]:
         """Which windows from `first` to before `last` have position `k` in the image, counted from `first`; and where there."""
         last = self.count if last is None else last
