@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 20
 """About how much of an array is worked on at a time, so that each pass over it finds it in cache."""
 
 RUN = 4096
@@ -61,15 +61,25 @@ def pieces(rows: np.ndarray) -> Iterator[slice]:
 
 
 def row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(C, M), (C, M) or (M,) -> (C, 1) of float64: the sum of products along each row."""
-    whole = a.shape[1] - a.shape[1] % RUN
-    sums = np.vecdot(a[:, whole:], b[..., whole:]).astype(np.float64)
-    if whole:
-        cut = (-1, whole // RUN, RUN)
-        sums += np.vecdot(a[:, :whole].reshape(cut), b[..., :whole].reshape(cut)).sum(-1, dtype=np.float64)
-    return sums[:, None]
+    """(C, M), (C, M) -> (C, 1) of float64: the sum of products along each row."""
+    in_runs, rest = _runs(a)
+    others, their_rest = _runs(b)
+    return _added(np.vecdot(in_runs, others), np.vecdot(rest, their_rest))
 
 
 def row_sums(a: np.ndarray) -> np.ndarray:
     """(C, M) -> (C, 1) of float64: the sum along each row."""
-    return row_products(a, np.ones(a.shape[1], a.dtype))
+    in_runs, rest = _runs(a)
+    ones = np.ones(RUN, a.dtype)
+    return _added(np.vecdot(in_runs, ones), np.vecdot(rest, ones[: rest.shape[1]]))
+
+
+def _runs(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(C, M) -> (C, M // RUN, RUN) and what remains, both views."""
+    whole = a.shape[1] - a.shape[1] % RUN
+    return a[:, :whole].reshape(len(a), whole // RUN, RUN), a[:, whole:]
+
+
+def _added(sums_of_runs: np.ndarray, sums_of_rest: np.ndarray) -> np.ndarray:
+    """(C, M // RUN), (C,) -> (C, 1)"""
+    return (sums_of_runs.sum(1, dtype=np.float64) + sums_of_rest)[:, None]
