@@ -265,7 +265,7 @@ def own_primitive() -> tg.Graph:
 @picture()
 def nan() -> tg.Graph:
     """A step in which a logarithm of nothing was taken: the first value that is no number is marked."""
-    x, t = digits(16)
+    x, _ = digits(16)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10, rng=0), nn.ReLU())
     with tg.trace("Where a NaN was born") as graph, np.errstate(all="ignore"):
         p = model(x)
@@ -306,8 +306,12 @@ def main() -> int:
 def read_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog=f"The pictures are {', '.join(PICTURES)}.")
     parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), metavar="PICTURE", help="which to draw")
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["svg", "png", "html"], metavar="FORMAT", help=", ".join(FORMATS))
-    parser.add_argument("--output", type=Path, default=Path("runs/gallery"), help="the folder that they go to (default: %(default)s)")
+    parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=["svg", "png", "html"], metavar="FORMAT", help=", ".join(FORMATS)
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/gallery"), help="the folder that they go to (default: %(default)s)"
+    )
     return parser.parse_args()
 
 

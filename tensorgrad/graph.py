@@ -14,6 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     import graphviz
 
+    from .draw.diff import Diff
+    from .draw.summary import Summary
+
 SCHEMA = "tensorgrad-graph/1"
 
 
@@ -244,6 +247,18 @@ class Graph:
         from . import draw
 
         return draw.to_graphviz(self, **options)
+
+    def summary(self, depth: int | None = None) -> Summary:
+        """A table of modules and ops: what they put out, hold, keep and cost. See `tensorgrad.draw.summary`."""
+        from .draw.summary import summary
+
+        return summary(self, depth)
+
+    def diff(self, other: Graph) -> Diff:
+        """What was added, removed and changed from this graph to another. See `tensorgrad.draw.diff`."""
+        from .draw.diff import diff
+
+        return diff(self, other)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """How a notebook shows a graph."""

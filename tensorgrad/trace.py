@@ -39,7 +39,7 @@ class trace:
     >>> with tg.trace() as step:
     ...     (w * w).sum().backward()
     >>> step
-    <Graph of 5 nodes: 2 forward, 3 backward>
+    <Graph of 6 nodes: 2 forward, 4 backward>
     """
 
     def __init__(self, title: str = "", *, times: bool = False, bind: bool = False) -> None:

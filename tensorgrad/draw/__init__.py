@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import closing, engines
-from .engines import EngineError, EngineTimeout
+from .engines import EngineError, EngineTimeoutError
 from .picture import Collapse, Picture, build
 
 if TYPE_CHECKING:
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from ..graph import Graph
 
-__all__ = ["EngineError", "EngineTimeout", "Picture", "build", "choose_layout", "mimebundle", "save", "to_graphviz"]
+__all__ = [
+    "EngineError",
+    "EngineTimeoutError",
+    "Picture",
+    "build",
+    "choose_layout",
+    "mimebundle",
+    "save",
+    "to_graphviz",
+    "write",
+]
 
 LAYOUTS = ("ladder", "dag")
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".json", ".html")
@@ -48,15 +58,17 @@ def save(
 
     Args:
         graph: what ran.
-        path: ends in .svg, .png, .pdf, .dot, .html (a page to explore, for which no engine is needed) or .json (the graph itself,
-            for `Graph.from_json`).
+        path: ends in .svg, .png, .pdf, .dot, .html (a page to explore, for which no engine is needed) or .json (the
+            graph itself, for `Graph.from_json`).
         layout: "ladder" (a training step, in lanes) or "dag" (one node for each op); by default what suits the graph.
         depth: how many levels of modules are open: 0 draws one rung for each outermost module; None opens all, unless that
             would be too many.
-        collapse: paths of modules to close, with * for any part ("blocks.*"), or a function that is told a path and says whether to.
+        collapse: paths of modules to close, with * for any part ("blocks.*"), or a function that is told a path and says
+            whether to.
         fold: draw repeated blocks once, with ×N.
         engine: which layout engine to use, see `engines.render`.
-        timeout: seconds for the engine. When they are over, modules are closed, one level after another, and the caption says so.
+        timeout: seconds for the engine. When they are over, modules are closed, one level after another, and the caption
+            says so.
 
     Returns:
         the path.
@@ -68,19 +80,21 @@ def save(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"save: no picture can be written as {suffix or 'a file without a suffix'!r}; there are {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"save: no picture can be written as {suffix or 'a file without a suffix'!r}; there are {', '.join(SUFFIXES)}"
+        )
     if suffix == ".json":
-        return _write(path, graph.to_json().encode())
+        return write(path, graph.to_json().encode())
     if suffix == ".html":
         from . import html
 
-        return _write(path, html.page(build(graph, depth=depth, collapse=collapse, fold=fold)).encode())
+        return write(path, html.page(build(graph, depth=depth, collapse=collapse, fold=fold)).encode())
     layout = choose_layout(graph, layout)
     most = MOST_ROWS_OF_A_BITMAP if suffix == ".png" else MOST_ROWS[layout]
     picture = build(graph, depth=depth, collapse=collapse, fold=fold, limit=most)
     if suffix == ".dot":
-        return _write(path, drawn(picture, layout).source.encode())
-    return _write(path, _render(picture, layout, suffix[1:], engine, timeout, path.with_suffix(".dot")))
+        return write(path, drawn(picture, layout).source.encode())
+    return write(path, _render(picture, layout, suffix[1:], engine, timeout, path.with_suffix(".dot")))
 
 
 def to_graphviz(
@@ -95,8 +109,8 @@ def to_graphviz(
 
     >>> import tensorgrad as tg
     >>> x = tg.Tensor(2.0, requires_grad=True)
-    >>> print(tg.graph(x * x).to_graphviz().source[:13])
-    digraph graph
+    >>> print(tg.graph(x * x).to_graphviz().source[:15])
+    digraph picture
     """
     layout = choose_layout(graph, layout)
     return drawn(build(graph, depth=depth, collapse=collapse, fold=fold, limit=MOST_ROWS[layout]), layout)
@@ -131,7 +145,9 @@ def mimebundle(graph: Graph) -> dict[str, str]:
             from . import html
 
             page = _html.escape(html.page(picture), quote=True)
-            bundle["text/html"] = f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+            bundle["text/html"] = (
+                f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox="allow-scripts"></iframe>'
+            )
     except Exception as error:  # a notebook shows the text then, with the reason
         bundle["text/plain"] += f" (no picture: {type(error).__name__}: {error})"
     return bundle
@@ -147,17 +163,17 @@ def _render(picture: Picture, layout: str, format: str, engine: str | None, time
             return engines.render(source, format, engine=engine, timeout=timeout, dpi=144 if rows < 120 else 96)
         except EngineError as error:
             depth = closing.open_levels(picture)
-            if isinstance(error, EngineTimeout) and depth:
+            if isinstance(error, EngineTimeoutError) and depth:
                 closing.close_below(picture, levels, depth - 1)
                 opened = f"to a depth of {depth - 1}" if depth > 1 else "at no module"
                 picture.notes = [note for note in picture.notes if not note.startswith("opened ")]
                 picture.notes.append(f"opened {opened}: the layout engine took longer than {timeout:g} s")
                 continue
-            _write(dot, source.encode())
+            write(dot, source.encode())
             raise type(error)(f"{error}. The DOT is saved as {dot}", dot) from error
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write(path: Path, data: bytes) -> Path:
     """Write a file whole: into a temporary one beside it, that then takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -176,5 +192,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-

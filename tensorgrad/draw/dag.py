@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphviz
 
 from . import style, text
-from .dot import begin, close_cluster, open_cluster, tip
+from .dot import begin, close_cluster, open_cluster, shape_node, tip
 from .lanes import Lanes, band_title, given, loss_title
 from .markup import TABLE, Card, Line, cell, font
 from .metrics import width
@@ -27,7 +27,7 @@ class Dag:
         self.picture = picture
         self.lanes = Lanes(picture)
         self.shown = picture.shown_as()
-        self.graph = begin(picture, "graph", nodesep="0.25", ranksep="0.35")
+        self.graph = begin(picture, "picture", nodesep="0.25", ranksep="0.35")
         rows = list(picture.visible())
         self.name = {row.id: f"d{k}" for k, row in enumerate(rows) if not (isinstance(row, Band) and not row.closed)}
         modules = any(isinstance(row, Band) for row in rows)
@@ -106,16 +106,12 @@ class Dag:
         card = given(row)
         words = [font(row.name, bold=True, colour=style.INK), *(font(line.words, size=style.BODY) for line in card.lines)]
         look = style.CONSTANT if row.role == "constant" else style.INPUT
-        self.graph.node(
-            self.name[row.id], label=f"<{'<BR/>'.join(words)}>", shape="parallelogram", style="filled", margin="0.02,0.04",
-            color=look.line, fillcolor=look.fill, tooltip=tip(f"{row.role} {row.name}"),
-        )  # fmt: skip
+        name, label, words = self.name[row.id], "<BR/>".join(words), f"{row.role} {row.name}"
+        shape_node(self.graph, name, label, look, words, shape="parallelogram", margin="0.02,0.04")
 
     def _loss(self, row: Loss) -> None:
-        self.graph.node(
-            self.name[row.id], label=f"<{font(loss_title(row), bold=True, colour=style.INK)}>", shape="doubleoctagon",
-            style="filled", margin="0.08,0.04", color=style.LOSS.line, fillcolor=style.LOSS.fill, tooltip=tip(row.name),
-        )  # fmt: skip
+        label = font(loss_title(row), bold=True, colour=style.INK)
+        shape_node(self.graph, self.name[row.id], label, style.LOSS, row.name, shape="doubleoctagon", margin="0.08,0.04")
 
     def _add_leaves(self, row: Op) -> None:
         """The parameters and numbers of an op, as nodes of their own, in a small graph without modules."""
@@ -127,14 +123,15 @@ class Dag:
             if leaf not in self._leaves:
                 self._leaves[leaf] = f"{name}p{len(self._leaves)}"
                 card = Card(style.PARAMETER, param.name, _leaf_lines(param))
-                self.graph.node(self._leaves[leaf], label=f"<{card.markup(_across(card))}>", tooltip=tip(f"{param.role} {param.path}"))
+                self.graph.node(
+                    self._leaves[leaf], label=f"<{card.markup(_across(card))}>", tooltip=tip(f"{param.role} {param.path}")
+                )
             self._edge(self._leaves[leaf], name, style.PARAMETER.line, self._argument(row, param.argument))
         for k, number in enumerate(row.numbers):
             argument, _, value = number.partition(" = ")
-            self.graph.node(
-                f"{name}c{k}", label=f"<{font(value, colour=style.CONSTANT.line, size=style.TITLE, bold=True)}>", shape="box", style="filled",
-                margin="0.06,0.02", width="0.2", height="0.2", color=style.CONSTANT.line, fillcolor=style.CONSTANT.fill, tooltip="constant",
-            )  # fmt: skip
+            label = font(value, colour=style.CONSTANT.line, size=style.TITLE, bold=True)
+            small = {"shape": "box", "margin": "0.06,0.02", "width": "0.2", "height": "0.2"}
+            shape_node(self.graph, f"{name}c{k}", label, style.CONSTANT, "constant", **small)
             self._edge(f"{name}c{k}", name, style.CONSTANT.line, self._argument(row, argument))
 
     # -- edges -----------------------------------------------------------------------------------------------------------
@@ -155,7 +152,13 @@ class Dag:
                 if above is None or above == below or (above, below, label) in drawn:
                     continue
                 drawn.add((above, below, label))
-                self._edge(self.name[above], self.name[below], style.OP.line if grad or not self.picture.passes else style.GREY, label, dashed=not grad and bool(self.picture.passes))
+                self._edge(
+                    self.name[above],
+                    self.name[below],
+                    style.OP.line if grad or not self.picture.passes else style.GREY,
+                    label,
+                    dashed=not grad and bool(self.picture.passes),
+                )
 
     def _argument(self, row: Op, name: str) -> str:
         """What to write at an edge: the argument's name, where an op has several that can't be told apart otherwise."""

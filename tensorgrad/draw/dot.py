@@ -51,6 +51,12 @@ def close_cluster(graph: graphviz.Digraph) -> None:
     graph.body.append("\t}\n")
 
 
+def shape_node(graph: graphviz.Digraph, name: str, label: str, look: style.Look, words: str, **more: str) -> None:
+    """A node that is no card: a filled shape around its label."""
+    more = {"style": "filled", "color": look.line, "fillcolor": look.fill} | more
+    graph.node(name, label=f"<{label}>", tooltip=tip(words), **more)
+
+
 def tip(words: str) -> str:
     """A tooltip: Graphviz reads backslashes and HTML marks in it, so these are made plain."""
     return graphviz.nohtml(words.replace("\\", "\\\\").replace("\n", "\\n"))

@@ -36,7 +36,7 @@ class EngineError(RuntimeError):
         self.dot = dot
 
 
-class EngineTimeout(EngineError):
+class EngineTimeoutError(EngineError):
     """A layout engine took too long: the picture is too large for it."""
 
 
@@ -59,7 +59,7 @@ class Engine:
         try:
             done = subprocess.run(self.command(format, options), input=source.encode(), capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise EngineTimeout(f"{self.name} took longer than {timeout:g} seconds") from None
+            raise EngineTimeoutError(f"{self.name} took longer than {timeout:g} seconds") from None
         except OSError as error:
             raise EngineError(f"{self.name} can't be run: {error.strerror or error}") from error
         if done.returncode != 0 or not done.stdout:
@@ -81,7 +81,7 @@ def render(source: str, format: str, *, engine: str | None = None, timeout: floa
         dpi: dots per inch of a bitmap.
 
     Raises:
-        EngineTimeout: an engine took too long; a smaller picture would help, another engine hardly.
+        EngineTimeoutError: an engine took too long; a smaller picture would help, another engine hardly.
         EngineError: there is none that can do it.
     """
     options = [f"-Gdpi={dpi}"] if dpi and format == "png" else []
@@ -95,7 +95,7 @@ def render(source: str, format: str, *, engine: str | None = None, timeout: floa
             continue
         try:
             return candidate.draw(source, format, options, timeout)
-        except EngineTimeout:
+        except EngineTimeoutError:
             raise
         except EngineError as error:
             reasons.append(str(error))

@@ -17,8 +17,9 @@ LONGEST_LIST = 500
 def fold(tree: Tree) -> None:
     """Merge rows that repeat one after another, in every band: blocks of the same structure, and recurring groups of rungs.
 
-    Two rows are of the same structure if they run the same primitives with the same settings on the same shapes, save the same and
-    go back the same way; names and numbers may differ. The first stands for all, and what it adds up to is the sum of all.
+    Two rows are of the same structure if they run the same primitives with the same settings on the same shapes, save the
+    same and go back the same way; names and numbers may differ. The first stands for all,
+    and what it adds up to is the sum of all.
     """
     numbers: dict[Hashable, int] = {}  # a number for every structure seen
     structure: dict[Branch, int] = {}
@@ -80,7 +81,13 @@ def _folded(band: Branch, kinds: list[int], numbers: dict[Hashable, int], tree: 
             found.append(numbers.setdefault(("times", kinds[at - n], n), len(numbers) + 1))
             continue
         around = band.row.path if isinstance(band.row, Band) else ""
-        row = Band(id=f"x{group[0].row.id}", name="repeated", path=f"{around}.repeated" if around else "repeated", role="repeat", times=n)
+        row = Band(
+            id=f"x{group[0].row.id}",
+            name="repeated",
+            path=f"{around}.repeated" if around else "repeated",
+            role="repeat",
+            times=n,
+        )
         rows.append(Branch(row, group))
         found.append(_structure(row, tuple(kinds[at - n * p : at - n * p + p]), numbers))
     return rows, found

@@ -105,7 +105,13 @@ class Gutter:
         through = lane in pieces.past or lane in pieces.arrives
         on = through or (lane in pieces.ends and quarter == 0) or (lane in pieces.begins and quarter == 3)
         port = {0: f"{self.side[0]}{lane}", 3: f"{self.side[0]}{lane}b"}.get(quarter) if on else None
-        under = {"border": 1, "sides": "BT"[quarter % 2], "color": self.colour}  # the way to the card: a line where two quarters meet
-        line = cell(width=LINE, height=5, port=port, bgcolor=self.colour if on else None, **({} if on or lane >= reach else under))
+        under = {
+            "border": 1,
+            "sides": "BT"[quarter % 2],
+            "color": self.colour,
+        }  # the way to the card: a line where two quarters meet
+        line = cell(
+            width=LINE, height=5, port=port, bgcolor=self.colour if on else None, **({} if on or lane >= reach else under)
+        )
         beyond = cell(width=GAP, height=5, **(under if lane < reach else {}))
         return [line, beyond]

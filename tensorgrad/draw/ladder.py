@@ -5,12 +5,12 @@ from __future__ import annotations
 import graphviz
 
 from . import style, text
-from .dot import begin, close_cluster, open_cluster, tip
+from .dot import begin, close_cluster, open_cluster, shape_node, tip
 from .gutter import Gutter
 from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_title, loss_title, seed
 from .markup import TABLE, cell, font
 from .metrics import cut, width
-from .picture import Band, Input, Loss, Op, Picture, Row
+from .picture import Band, Input, Loss, Picture, Row
 from .rails import edges, places, routes
 
 WIDTHS = {"parameters": 140, "forward": 158, "saved": 104, "backward": 158, "gradients": 124, "update": 120, "next": 96}
@@ -127,10 +127,8 @@ class Ladder:
         name = f"p{place}"
         if place not in self._crossed and isinstance(row, Input):
             label = font(row.name, bold=True) + "<BR/>" + font(f"{_sized(row)}", size=style.BODY)
-            self.graph.node(
-                name, label=f"<{label}>", shape="parallelogram", style="filled", margin="0.06,0.05", tooltip=tip(f"input {row.name}"),
-                color=style.INPUT.line, fillcolor=style.INPUT.fill,
-            )  # fmt: skip
+            shape = {"shape": "parallelogram", "margin": "0.06,0.05"}
+            shape_node(self.graph, name, label, style.INPUT, f"input {row.name}", **shape)
             return
         if place not in self._crossed and isinstance(row, Loss):
             self._add_loss(name, row)
@@ -158,16 +156,14 @@ class Ladder:
         return f"{TABLE}>{rows}</TABLE>"
 
     def _add_loss(self, name: str, row: Loss) -> None:
-        self.graph.node(
-            name, label=f"<{font(loss_title(row), bold=True, colour=style.INK, size=11)}>", shape="doubleoctagon", style="filled",
-            margin="0.1,0.05", color=style.LOSS.line, fillcolor=style.LOSS.fill, tooltip=tip(f"{row.name}, the end of the forward pass"),
-        )  # fmt: skip
+        label = font(loss_title(row), bold=True, colour=style.INK, size=11)
+        shape = {"shape": "doubleoctagon", "margin": "0.1,0.05"}
+        shape_node(self.graph, name, label, style.LOSS, f"{row.name}, the end of the forward pass", **shape)
         if row.backward_pass is None or "backward" not in self._shown:
             return
-        self.graph.node(
-            f"{name}b", label=f"<{font(seed(row), bold=True, colour=style.BACKWARD.line)}>", shape="box", style="rounded,filled",
-            margin="0.08,0.03", height="0.2", color=style.BACKWARD.line, fillcolor=style.BACKWARD.fill, tooltip="where the backward pass begins",
-        )  # fmt: skip
+        label = font(seed(row), bold=True, colour=style.BACKWARD.line)
+        pill = {"shape": "box", "style": "rounded,filled", "margin": "0.08,0.03", "height": "0.2"}
+        shape_node(self.graph, f"{name}b", label, style.BACKWARD, "where the backward pass begins", **pill)
         self.graph.body.append(f"{{rank=same; {name}; {name}b}}\n")
         self.graph.edge(name, f"{name}b", style="dotted", color=style.GREY)
 
@@ -206,7 +202,12 @@ class Ladder:
         for above in range(len(self.places) - 1):
             for leaves, arrives in gutter.joints(above, above + 1):
                 self.graph.edge(
-                    f"p{above}:{leaves}:c", f"p{above + 1}:{arrives}:c", dir="none", color=gutter.colour, penwidth="2", weight="2"
+                    f"p{above}:{leaves}:c",
+                    f"p{above + 1}:{arrives}:c",
+                    dir="none",
+                    color=gutter.colour,
+                    penwidth="2",
+                    weight="2",
                 )
 
 

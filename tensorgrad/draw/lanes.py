@@ -10,7 +10,8 @@ from .picture import PHASES, Array, Band, Input, Loss, Op, Param, Picture, Row, 
 LANES = ("parameters", "forward", "saved", "backward", "gradients", "update", "next")
 HEADINGS = ("PARAMETERS", "FORWARD ↓", "SAVED", "BACKWARD ↑", "GRADIENTS", "UPDATE", "NEXT STEP")
 COLOURS = tuple(
-    look.line for look in (style.PARAMETER, style.OP, style.SAVED, style.BACKWARD, style.GRADIENT, style.UPDATE, style.PARAMETER)
+    look.line
+    for look in (style.PARAMETER, style.OP, style.SAVED, style.BACKWARD, style.GRADIENT, style.UPDATE, style.PARAMETER)
 )
 
 Cards = dict[str, list[Card]]
@@ -209,7 +210,9 @@ class Lanes:
         for p in row.params:
             if p.next is not None and (p.role == "state" or row.updates):
                 versions.setdefault(p.next, []).append(p.name)
-        return [Card(style.PARAMETER, f"v{v}", [Line("", head=name, wrap=2) for name in names]) for v, names in versions.items()]
+        return [
+            Card(style.PARAMETER, f"v{v}", [Line("", head=name, wrap=2) for name in names]) for v, names in versions.items()
+        ]
 
     # -- a closed band -------------------------------------------------------------------------------------------------
 
@@ -220,7 +223,9 @@ class Lanes:
         title = found["forward"][0].title
         if total.tensors:
             s = "s" if total.tensors > 1 else ""
-            found["parameters"] = [Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=True)]
+            found["parameters"] = [
+                Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=True)
+            ]
         if total.saved_bytes:
             found["saved"] = [Card(style.SAVED, "◊ saved", [Line(text.size(total.saved_bytes))], stacked=True)]
         marks = sorted((m for op in ops for m in op.marks), key=lambda m: not (m.first or m.kind == "error"))[:2]
@@ -231,7 +236,8 @@ class Lanes:
             lines += [Line(f"■ stops at {stops} op{'s' if stops > 1 else ''} inside")] if stops else []
             found["backward"] = [Card(style.BACKWARD, f"∂ {title}", lines, self.share(ms), stacked=True)]
         found["forward"][0].lines += [
-            Line(f"{'■ failed:' if m.kind == 'error' else '▲'} {m.text}", trouble=m.first or m.kind == "error", wrap=4) for m in marks
+            Line(f"{'■ failed:' if m.kind == 'error' else '▲'} {m.text}", trouble=m.first or m.kind == "error", wrap=4)
+            for m in marks
         ]
         if total.gradient is not None:
             found["gradients"] = [Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=True)]

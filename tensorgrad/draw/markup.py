@@ -68,9 +68,9 @@ class Card:
         if self.share is not None:
             rows.append(f"<TR>{cell(bar(self.share, inner, scale), valign='BOTTOM', cellpadding=5)}</TR>")
         dashes = "DASHED,ROUNDED" if self.look.dashed else "ROUNDED"
-        line = look.line
+        line, thick = look.line, 2 if look is style.TROUBLE else 1
         table = (
-            f'<TABLE BORDER="{2 if look is style.TROUBLE else 1}" COLOR="{line}" BGCOLOR="{self.look.fill}" STYLE="{dashes}" CELLBORDER="0" '
+            f'<TABLE BORDER="{thick}" COLOR="{line}" BGCOLOR="{self.look.fill}" STYLE="{dashes}" CELLBORDER="0" '
             f'CELLSPACING="0" CELLPADDING="0" WIDTH="{across - (6 if self.stacked else 0):g}">{"".join(rows)}</TABLE>'
         )
         if not self.stacked:

@@ -6,7 +6,7 @@ WIDTHS = {  # of DejaVu Sans, the widest of these fonts, in hundredths of the fo
     29: "'ijlIJ",
     34: " ,./:;\\|",
     41: "f-()[]tr!",
-    53: "\"*_`sz?",
+    53: '"*_`sz?',
     58: "cLFk",
     62: "vxyPTYaoe",
     64: "ESbdghnpqu$0123456789{}",

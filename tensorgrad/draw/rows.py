@@ -136,8 +136,11 @@ class Planter:
 
     def _place(self, op: Op, fresh: list[Input], path: list[tuple[str, str]]) -> None:
         """Add a rung. What it takes from outside stands above it where nothing else leads here, else beside it."""
-        leading = bool(op.inputs) and bool(fresh) and op.inputs[0].row == fresh[0].id and all(
-            edge.row in {f.id for f in fresh} for edge in op.inputs
+        leading = (
+            bool(op.inputs)
+            and bool(fresh)
+            and op.inputs[0].row == fresh[0].id
+            and all(edge.row in {f.id for f in fresh} for edge in op.inputs)
         )
         if leading and fresh[0].role == "input" and fresh[0].array.shape:
             common = 0

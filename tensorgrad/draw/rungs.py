@@ -120,7 +120,9 @@ class Rungs:
         if maker is not None and maker in self.home:
             return self.home[maker]
         if value.id not in self._inputs:
-            row = Input(id=f"v{value.id}", name=text.clean(value.name or name), role=value.kind, array=self.array(value), beside=op.id)
+            row = Input(
+                id=f"v{value.id}", name=text.clean(value.name or name), role=value.kind, array=self.array(value), beside=op.id
+            )
             self._inputs[value.id] = row.id
             fresh.append(row)
         return self._inputs[value.id]
@@ -165,7 +167,9 @@ class Rungs:
                 entry = found[value.id]
                 entry.name, entry.inputs = f"{entry.name}, {saved.name}", list(dict.fromkeys([*entry.inputs, *saved.rules]))
                 continue
-            entry = Saved(text.clean(saved.name), self.array(value), value.nbytes, 0, inputs=[text.clean(r) for r in saved.rules])
+            entry = Saved(
+                text.clean(saved.name), self.array(value), value.nbytes, 0, inputs=[text.clean(r) for r in saved.rules]
+            )
             maker = self._producer.get(value.id)
             if maker is not None and maker != node.id:
                 entry.made_by = self.home.get(maker, "")

@@ -22,13 +22,13 @@ const SIDES = {
 
 const hotClass = (hot) => (hot ? ' hot' : '');
 
-/** A rail that goes straight through a strip, a little beyond both edges, so that no gap shows at any zoom. */
-const passing = (x, hot) => `<line class="rail${hotClass(hot)}" x1="${x}" x2="${x}" y1="-2" y2="103%"/>`;
+/** A rail that goes straight through a strip; the style gives it its size. */
+const passing = (x, hot) => `<rect class="rail${hotClass(hot)}" x="${x}"/>`;
 
 /** A rail's end in a strip: a bend between the rail and the card, with a dot where the value leaves and a head where it arrives. */
 function ending(side, rail, { below, head, hot }) {
   const at = SIDES[side], x = at(RAIL_FIRST + rail * RAIL_STEP), y = below ? -LEVEL : LEVEL;
-  const toCard = at(head ? 7 : 3), turn = at(RAIL_FIRST + rail * RAIL_STEP - BEND), [beyond, corner] = below ? [3, y + BEND] : [-2, y - BEND];
+  const toCard = at(head ? 7 : 3), turn = at(RAIL_FIRST + rail * RAIL_STEP - BEND), [beyond, corner] = below ? [1, y + BEND] : [-1, y - BEND];
   const bend = `<path class="rail${hotClass(hot)}" d="M${x},${beyond}V${corner}Q${x},${y} ${turn},${y}H${toCard}"/>`;
   const end = head
     ? `<path class="end${hotClass(hot)}" d="M${at(9)},${y - 4.5}L${at(0.5)},${y}L${at(9)},${y + 4.5}Z"/>`

@@ -51,12 +51,14 @@ function showSelection() {
   for (const element of tagged) delete element.dataset.tag;
   tagged = [];
   lit?.classList.remove('selected');
+  lit?.removeAttribute('aria-selected');
   lit = null;
   document.documentElement.classList.toggle('has-selection', selected !== null);
   if (selected === null) return;
   const own = stripOf[selected.index];
   lit = own >= 0 ? strips[own].element : elementsOf[selected.index].head ?? null;
   lit?.classList.add('selected');
+  lit?.setAttribute('aria-selected', true);
   for (const [row, lane, word] of related(selected)) tag(row, lane, word);
 }
 

@@ -13,7 +13,8 @@ const breakable = (name) => escape(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
 /** Settings, such as `lr 0.001 eps 1e-08`, made safe; words with a hyphen are not broken there. */
 const settings = (text) => escape(text).replace(/\S*-\S*/g, '<span class="whole">$&</span>');
 
-const integer = (n) => n.toLocaleString('en');
+const thousands = new Intl.NumberFormat('en');
+const integer = (n) => thousands.format(n);
 
 /** "1 op", "1,204 ops". */
 const counted = (n, noun) => `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
