@@ -2,6 +2,7 @@
 
 import json
 import random
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cases.browser import CHROMIUM, Visit, browser
 from tensorgrad.draw import html
 from tensorgrad.draw.picture import build
 
+pytest.importorskip("playwright", reason="no Playwright to drive a browser with")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
@@ -153,6 +155,18 @@ def test_a_picture_that_closes_bands_is_shown_so(context, tmp_path):
     page = Visit(context, tmp_path / "closed.html").page
     assert page.locator(".strip.sum:visible").count() == 2
     page.close()
+
+
+def test_the_page_works_inside_a_notebook(context, tmp_path):
+    page = escape(html.page(build(steps.residual())))
+    framed = f'<iframe srcdoc="{page}" style="width:100%;height:640px" sandbox="allow-scripts"></iframe>'
+    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html><html data-ready><body>{framed}", "utf-8")
+    visit = Visit(context, tmp_path / "notebook.html")
+    frame = visit.page.frame_locator("iframe")
+    frame.locator(".strip.op .card[data-lane=forward]").first.click()
+    assert frame.locator(".selected").count() == 1
+    assert visit.complaints == []
+    visit.page.close()
 
 
 # -- search -----------------------------------------------------------------------------------------------------------
@@ -387,8 +401,8 @@ PIECES = """() => [...document.querySelectorAll('.strip')].filter(e => e.checkVi
   row: +e.dataset.row, part: e.dataset.part, classes: [...e.classList],
   chips: [...e.querySelectorAll('.chips')].map(c => [c.closest('.card').dataset.lane, c.textContent]),
   gutters: Object.fromEntries(['left', 'right'].map(side => [side, [...e.querySelectorAll(`.gutter.${side} .rail`)].map(r => ({
-    below: r.parentNode.hasAttribute('y'), line: r.tagName === 'line',
-    x: r.tagName === 'line' ? +r.getAttribute('x1') : +/^M([-\\d.]+)/.exec(r.getAttribute('d'))[1]}))])),
+    below: r.parentNode.hasAttribute('y'), line: r.tagName === 'rect',
+    x: r.tagName === 'rect' ? +r.getAttribute('x') : +/^M([-\\d.]+)/.exec(r.getAttribute('d'))[1]}))])),
 }))"""
 
 
