@@ -87,7 +87,8 @@ class Primitive:
         extras: names of the kernel's further outputs.
         view: whether the output may share the first input's memory.
         elementwise: whether each output element depends on the inputs' elements at its place alone.
-        takes_out: whether the kernel can write into a buffer given as `out=`.
+        takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be one of its inputs;
+            if it has extras, `out` is a tuple of arrays for the output and them.
         rules: the VJP rule of each input that has one.
     """
 

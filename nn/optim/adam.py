@@ -16,7 +16,7 @@ from .pieces import in_pieces
 EXTRAS = ("new_mean", "new_square", "new_count")
 
 
-def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, decoupled):
+def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, decoupled, out):
     """The next values of a parameter, its gradient's moving mean and mean square, and the number of its steps."""
     beta1, beta2 = betas
     count = np.asarray(count + 1)
@@ -49,22 +49,44 @@ def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight
             np.multiply(p, kept, out=new)
             new += d
 
-    return *in_pieces(step, parameter, gradient, mean, square, results=3, scratch=1), count
+    if out is not None:
+        out[3][...] = count
+    return *in_pieces(step, parameter, gradient, mean, square, results=3, scratch=1, out=out and out[:3]), count
 
 
-@tg.primitive(extras=EXTRAS, flops=lambda out_shape, *_: 12 * math.prod(out_shape))
-def adam_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay):
+@tg.primitive(elementwise=True, extras=EXTRAS, flops=lambda out_shape, *_: 12 * math.prod(out_shape))
+def adam_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, out=None):
     """One step of Adam; weight decay adds to the gradient."""
     return _updated(
-        parameter, gradient, mean, square, count, lr, betas=betas, eps=eps, weight_decay=weight_decay, decoupled=False
+        parameter,
+        gradient,
+        mean,
+        square,
+        count,
+        lr,
+        betas=betas,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled=False,
+        out=out,
     )
 
 
-@tg.primitive(extras=EXTRAS, flops=lambda out_shape, *_: 13 * math.prod(out_shape))
-def adamw_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay):
+@tg.primitive(elementwise=True, extras=EXTRAS, flops=lambda out_shape, *_: 13 * math.prod(out_shape))
+def adamw_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, out=None):
     """One step of AdamW; weight decay shrinks the parameter itself."""
     return _updated(
-        parameter, gradient, mean, square, count, lr, betas=betas, eps=eps, weight_decay=weight_decay, decoupled=True
+        parameter,
+        gradient,
+        mean,
+        square,
+        count,
+        lr,
+        betas=betas,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled=True,
+        out=out,
     )
 
 

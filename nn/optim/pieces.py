@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,13 @@ PIECE = 1 << 16
 """Elements of a piece: few enough for several arrays' pieces to fit in cache, enough to outweigh the calls."""
 
 
-def in_pieces(step: Callable[..., None], *inputs: np.ndarray, results: int = 1, scratch: int = 0) -> list[np.ndarray]:
+def in_pieces(
+    step: Callable[..., None],
+    *inputs: np.ndarray,
+    results: int = 1,
+    scratch: int = 0,
+    out: Sequence[np.ndarray] | None = None,
+) -> Sequence[np.ndarray]:
     """Run an elementwise `step` over arrays of one shape, piece by piece, and return its results.
 
     The results have the shape, dtype and memory order of the first input. Inputs in another order are copied first.
@@ -20,8 +26,11 @@ def in_pieces(step: Callable[..., None], *inputs: np.ndarray, results: int = 1, 
         inputs: the arrays.
         results: number of arrays that the step writes.
         scratch: number of further pieces that it writes in on the way.
+        out: arrays to write the results into, which may be inputs: they are written only after the step on that piece.
     """
     first = inputs[0]
+    if out is not None:
+        return _into(out, step, inputs, scratch)
     if first.size <= PIECE and all(x.flags.c_contiguous for x in inputs):
         made = [np.empty(first.shape, first.dtype) for _ in range(results + scratch)]
         step(*inputs, *made)
@@ -36,6 +45,29 @@ def in_pieces(step: Callable[..., None], *inputs: np.ndarray, results: int = 1, 
         step(*(x[piece] for x in flat), *(x[piece] for x in made), *(x[:count] for x in space))
     stored = [first.shape[axis] for axis in axes]
     return [x.reshape(stored).transpose(np.argsort(axes)) for x in made]
+
+
+def _into(
+    out: Sequence[np.ndarray], step: Callable[..., None], inputs: Sequence[np.ndarray], scratch: int
+) -> Sequence[np.ndarray]:
+    """Run the step piece by piece, and copy its results where they shall lie."""
+    axes = _memory_order(inputs[0])
+    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs]
+    stored = [x.transpose(axes) for x in out]
+    if not all(x.flags.c_contiguous for x in stored):
+        for x, made in zip(out, in_pieces(step, *inputs, results=len(out), scratch=scratch), strict=True):
+            np.copyto(x, made)
+        return out
+    targets = [x.reshape(-1) for x in stored]
+    size = inputs[0].size
+    space = [np.empty(min(PIECE, size), inputs[0].dtype) for _ in range(len(out) + scratch)]
+    for start in range(0, size, PIECE):
+        count = min(PIECE, size - start)
+        made = [x[:count] for x in space]
+        step(*(x[start : start + PIECE] for x in flat), *made)
+        for target, piece in zip(targets, made, strict=False):
+            np.copyto(target[start : start + PIECE], piece)
+    return out
 
 
 def _memory_order(array: np.ndarray) -> tuple[int, ...]:

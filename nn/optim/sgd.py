@@ -14,8 +14,8 @@ from .optimizer import Optimizer, Params
 from .pieces import in_pieces
 
 
-@tg.primitive(flops=lambda out_shape, *_: 2 * math.prod(out_shape))
-def sgd_update(parameter, gradient, lr, *, weight_decay):
+@tg.primitive(elementwise=True, flops=lambda out_shape, *_: 2 * math.prod(out_shape))
+def sgd_update(parameter, gradient, lr, *, weight_decay, out=None):
     """parameter - lr (gradient + weight_decay parameter)."""
     rate = float(lr)
 
@@ -28,11 +28,11 @@ def sgd_update(parameter, gradient, lr, *, weight_decay):
             np.multiply(g, -rate, out=new)
         new += p
 
-    return in_pieces(step, parameter, gradient)[0]
+    return in_pieces(step, parameter, gradient, out=None if out is None else [out])[0]
 
 
-@tg.primitive(extras=("new_velocity",), flops=lambda out_shape, *_: 4 * math.prod(out_shape))
-def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay):
+@tg.primitive(elementwise=True, extras=("new_velocity",), flops=lambda out_shape, *_: 4 * math.prod(out_shape))
+def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay, out=None):
     """With d = gradient + weight_decay parameter: the velocity becomes v = momentum velocity + d, and the parameter
     moves by -lr v, or with Nesterov by -lr (d + momentum v)."""
     rate = float(lr)
@@ -51,7 +51,7 @@ def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, we
             np.multiply(new_v, -rate, out=new)
         new += p
 
-    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=1))
+    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=1, out=out))
 
 
 class SGD(Optimizer):

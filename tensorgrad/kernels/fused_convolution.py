@@ -31,7 +31,12 @@ class Frame:
         down, across = vertical.padding, horizontal.padding
         self.image = memory
         self.inside = memory[:, down : down + vertical.size, across : across + horizontal.size]
-        self._borders = [memory[:, :down], memory[:, down + vertical.size :], memory[:, :, :across], memory[:, :, across + horizontal.size :]]
+        self._borders = [
+            memory[:, :down],
+            memory[:, down + vertical.size :],
+            memory[:, :, :across],
+            memory[:, :, across + horizontal.size :],
+        ]
 
     @staticmethod
     def shape(channels: int, vertical: Axis, horizontal: Axis, batch: int) -> tuple[int, int, int, int]:
@@ -59,7 +64,9 @@ def _by_block(part: np.ndarray, rows: int, columns: int, block: Pair) -> np.ndar
 class Geometry:
     """How the windows of a convolution lie, and the blocks of a pooling over its output; (1, 1) is none."""
 
-    def __init__(self, shape: tuple[int, ...], w_shape: tuple[int, ...], vertical: Axis, horizontal: Axis, groups: int, block: Pair):
+    def __init__(
+        self, shape: tuple[int, ...], w_shape: tuple[int, ...], vertical: Axis, horizontal: Axis, groups: int, block: Pair
+    ):
         self.batch, self.channels = shape[:2]
         self.filters, self.w_shape = w_shape[0], w_shape
         self.vertical, self.horizontal, self.groups, self.block = vertical, horizontal, groups, block

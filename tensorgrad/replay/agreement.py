@@ -41,7 +41,9 @@ def _generators(program: Program) -> list[np.random.Generator]:
 
 def require_same_outcome(replayed: Snapshot, own: Snapshot, results: list[Tensor], copies: list[Tensor]) -> None:
     """Refuse a replay that led elsewhere than the step itself did."""
-    differing = [f"result {k}" for k, pair in enumerate(zip(results, copies, strict=True)) if not close(pair[0]._data, pair[1]._data)]
+    differing = [
+        f"result {k}" for k, pair in enumerate(zip(results, copies, strict=True)) if not close(pair[0]._data, pair[1]._data)
+    ]
     for leaf, value in own.values.items():
         name = leaf.name or f"a tensor of shape {leaf.shape}"
         if not close(replayed.values[leaf], value):

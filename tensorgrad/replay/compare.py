@@ -26,7 +26,9 @@ def require_agreement(first: Recording, second: Recording) -> None:
             f"of them ran is {extra.primitive}. {_ADVICE}" + _place(longer, extra)
         )
     if first.given.keys() != second.given.keys() or any(not same_given(x, second.given[v]) for v, x in first.given.items()):
-        raise ReplayError(f"what the step returned or assigned came from outside and changed between its first two calls. {_ADVICE}")
+        raise ReplayError(
+            f"what the step returned or assigned came from outside and changed between its first two calls. {_ADVICE}"
+        )
     effects = ("arguments", "results", "gradients", "assigned", "expected")
     if any(_effect(first, name) != _effect(second, name) for name in effects):
         raise ReplayError(f"the step returned, assigned or differentiated other tensors at its second call. {_ADVICE}")
@@ -55,7 +57,9 @@ def _agreement_of_nodes(one: GraphNode, other: GraphNode, first: Recording, seco
         if value is None:
             continue
         before, now = first.graph.values[value], graph.values[value]
-        kept = (before.shape, before.dtype) == (now.shape, now.dtype) and same_given(first.given.get(value), second.given.get(value))
+        kept = (before.shape, before.dtype) == (now.shape, now.dtype) and same_given(
+            first.given.get(value), second.given.get(value)
+        )
         if not kept or (now.dtype == "number" and not same(before.number, now.number)):
             what = f"number {before.number} and then {now.number}" if now.dtype == "number" else f"values of shape {now.shape}"
             raise ReplayError(
@@ -86,7 +90,11 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
-        return one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+        return (
+            one.shape == other.shape
+            and one.dtype == other.dtype
+            and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+        )
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, tuple | list):

@@ -26,7 +26,9 @@ class ForwardStep(Step):
     Takes x, w and perhaps b; makes the result, perhaps what the way back needs to know (`won`), and perhaps a frame for x.
     """
 
-    def __init__(self, name: str, x: int, w: int, b: int | None, outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any) -> None:
+    def __init__(
+        self, name: str, x: int, w: int, b: int | None, outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any
+    ) -> None:
         super().__init__(name, [x, w] if b is None else [x, w, b], outputs, nodes)
         self.where = where
         self.relu: bool = form["relu"]
@@ -54,7 +56,9 @@ class BackwardStep(Step):
     Takes g, x, w, and perhaps `won`; makes the gradients named in `wanted`, and further arrays for its own use.
     """
 
-    def __init__(self, name: str, inputs: list[int], outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any) -> None:
+    def __init__(
+        self, name: str, inputs: list[int], outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any
+    ) -> None:
         super().__init__(name, inputs, outputs, nodes)
         self.where = where
         self.framed: bool = form["framed"]
@@ -85,9 +89,13 @@ class BackwardStep(Step):
         cotangent = frame = None
         if "x" in self.wanted:
             back = self.back
-            frame = Frame(own.pop(0), *((back.vertical, back.horizontal) if back else (_bare(where.vertical), _bare(where.horizontal))))
+            frame = Frame(
+                own.pop(0), *((back.vertical, back.horizontal) if back else (_bare(where.vertical), _bare(where.horizontal)))
+            )
             cotangent = frame.blocks(where.rows, where.columns, where.block)
-            covers = where.rows * where.block[0] == where.vertical.count and where.columns * where.block[1] == where.horizontal.count
+            covers = (
+                where.rows * where.block[0] == where.vertical.count and where.columns * where.block[1] == where.horizontal.count
+            )
             stages.append([frame.clear if covers else lambda: frame.image.fill(0)])
         stored = g.transpose(1, 2, 3, 0)
         jobs = halves(where.jobs(x.itemsize))
@@ -107,8 +115,14 @@ class BackwardStep(Step):
             return [[lambda: correlate.input_grad(y, w, out.shape, where.vertical, where.horizontal, where.groups, out=out)]]
         target = out.transpose(1, 2, 3, 0)
         weights = np.empty(back.w_shape, w.dtype)
-        workers = [Worker(back, part, frame.image, memory) for part, memory in zip(halves(back.jobs(w.itemsize)), scratch, strict=False)]
-        return [[partial(turn, w, where.groups, weights)], [in_turn(forward(k, weights, None, False, None, target)) for k in workers]]
+        workers = [
+            Worker(back, part, frame.image, memory)
+            for part, memory in zip(halves(back.jobs(w.itemsize)), scratch, strict=False)
+        ]
+        return [
+            [partial(turn, w, where.groups, weights)],
+            [in_turn(forward(k, weights, None, False, None, target)) for k in workers],
+        ]
 
 
 def _bare(axis: Axis) -> Axis:

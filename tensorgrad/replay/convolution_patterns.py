@@ -134,9 +134,13 @@ class Finder:
         x, w = conv.inputs[:2]
         settings = {name: step.attributes.get(name) for name in conv.attributes}
         if step.primitive is conv2d_weight_grad:
-            return step.inputs[1] == x and settings == conv.attributes and step.attributes["shape"] == self.program.values[w].shape
+            return (
+                step.inputs[1] == x and settings == conv.attributes and step.attributes["shape"] == self.program.values[w].shape
+            )
         if step.primitive is conv2d_input_grad:
-            return step.inputs[1] == w and settings == conv.attributes and step.attributes["shape"] == self.program.values[x].shape
+            return (
+                step.inputs[1] == w and settings == conv.attributes and step.attributes["shape"] == self.program.values[x].shape
+            )
         return step.primitive is sum_ and step.attributes == {"axis": (0, 2, 3), "keepdims": False}
 
     def _is_closed(self, group: Group) -> bool:
@@ -152,7 +156,11 @@ def fuse_convolutions(program: Program) -> None:
     """Put every convolution and what follows it into one step, and their way back into another."""
     for conv in [s for s in program.steps if isinstance(s, PrimitiveStep) and s.primitive is conv2d_]:
         arrays = [program.values[v] for v in [*conv.inputs[:2], conv.outputs[0]]]
-        if len({v.dtype for v in arrays}) == 1 and arrays[0].dtype in ("float32", "float64") and all(0 not in v.shape for v in arrays):
+        if (
+            len({v.dtype for v in arrays}) == 1
+            and arrays[0].dtype in ("float32", "float64")
+            and all(0 not in v.shape for v in arrays)
+        ):
             _fuse(program, Finder(program).group(conv))
 
 
@@ -183,9 +191,15 @@ def _fuse(program: Program, group: Group) -> None:
     inputs = [group.g, x, w] + [won] * (won is not None)
     outputs = [s.outputs[0] for s in group.heads] + [program.new_value(frame_shape, dtype)] * padded
     nodes = [*group.undone, *group.heads]
-    step = BackwardStep(f"backward of {name}", inputs, outputs, [node for s in nodes for node in s.nodes], where, wanted=wanted, **form)
+    step = BackwardStep(
+        f"backward of {name}", inputs, outputs, [node for s in nodes for node in s.nodes], where, wanted=wanted, **form
+    )
     if "x" in wanted:
-        back = (reversed_axis(along[0]), reversed_axis(along[1])) if step.back else tuple(a._replace(size=a.count, padding=0) for a in along)
+        back = (
+            (reversed_axis(along[0]), reversed_axis(along[1]))
+            if step.back
+            else tuple(a._replace(size=a.count, padding=0) for a in along)
+        )
         step.outputs.append(program.new_value(Frame.shape(where.filters, *back, where.batch), dtype))
     first = min(group.heads, key=program.steps.index)
     program.replace(nodes, step, first)
@@ -193,7 +207,9 @@ def _fuse(program: Program, group: Group) -> None:
 
 def _order(program: Program, value: int) -> tuple[int, ...]:
     """The memory order of images; that of an argument is ours to choose."""
-    if value in program.arguments and all(isinstance(s, ForwardStep | BackwardStep) or _takes_images(s) for s in program.users().get(value, [])):
+    if value in program.arguments and all(
+        isinstance(s, ForwardStep | BackwardStep) or _takes_images(s) for s in program.users().get(value, [])
+    ):
         program.batch_innermost.add(value)
         return (1, 2, 3, 0)
     return memory_order(program.values[value].strides)

@@ -1,11 +1,17 @@
-"""Putting steps together, by pattern, wherever they stand in a program."""
+"""What makes a program fast: steps put together by pattern, and cut in two, wherever they stand."""
 
 from __future__ import annotations
 
+from .channelwise import cut_by_channels
 from .convolution_patterns import fuse_convolutions
+from .elementwise import fuse_elementwise
+from .products import cut_products
 from .program import Program
 
 
 def fuse(program: Program) -> None:
-    """Fuse what can be fused: convolutions with what follows them."""
+    """Fuse and cut what can be."""
     fuse_convolutions(program)
+    fuse_elementwise(program)
+    cut_products(program)
+    cut_by_channels(program)

@@ -116,7 +116,11 @@ def _read_once(plan: Plan, step: Step, source: int) -> bool:
 
 def _fits(value: Value, home: Home) -> bool:
     shown = home.shown
-    return value.shape == shown.shape and value.dtype == str(shown.dtype) and memory_order(value.strides) == memory_order(shown.strides)
+    return (
+        value.shape == shown.shape
+        and value.dtype == str(shown.dtype)
+        and memory_order(value.strides) == memory_order(shown.strides)
+    )
 
 
 def _place_in_blocks(program: Program, plan: Plan, last: dict[int, int]) -> None:

@@ -36,8 +36,6 @@ def resolve_assignments(program: Program) -> None:
             else:
                 steps.append(ConversionStep("assign", [value], [bound], step.nodes))
         else:
-            if isinstance(step, PrimitiveStep) and step.primitive.elementwise and step.primitive.takes_out:
-                step.in_place = frozenset(v for v in step.inputs if v is not None)
             steps.append(step)
     program.steps = steps
     program.results = [names.get(v, v) for v in program.results]
@@ -55,7 +53,6 @@ def drop_dead(program: Program) -> None:
             needed.update(v for v in step.inputs if v is not None)
     program.dropped += len(program.steps) - len(alive)
     program.steps = alive[::-1]
-    program.gradients = dict(program.gradients)
 
 
 def fold_constants(program: Program) -> None:

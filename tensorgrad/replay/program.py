@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..tensor import Tensor
 from .compare import array_of
 from .record import EntryGradient, Recording
 
-Work = Callable[[], None]
+Work = Callable[[], Any]
 Stage = Sequence[Work]
 """What may run at the same time: one piece of work, or two for two threads."""
 
@@ -27,15 +28,15 @@ class Step:
         inputs: values; None for an optional input left out.
         outputs: values.
         nodes: the recorded nodes that it stands for.
-        in_place: inputs whose memory an output may take, if nobody needs them any more.
     """
+
+    in_place: frozenset[int] = frozenset()
 
     def __init__(self, name: str, inputs: list[int | None], outputs: list[int], nodes: list[GraphNode]) -> None:
         self.name = name
         self.inputs = inputs
         self.outputs = outputs
         self.nodes = nodes
-        self.in_place: frozenset[int] = frozenset()
 
     @property
     def phase(self) -> str:
@@ -53,16 +54,16 @@ class Step:
 class PrimitiveStep(Step):
     """One primitive, run by its own kernel."""
 
-    def __init__(self, node: GraphNode, primitive: Primitive) -> None:
-        super().__init__(node.primitive, node.inputs, node.outputs, [node])
+    def __init__(self, node: GraphNode, primitive: Primitive, inputs: list[int | None]) -> None:
+        super().__init__(node.primitive, inputs, node.outputs, [node])
         self.primitive = primitive
         self.attributes = node.attributes
-        if primitive.elementwise and primitive.takes_out:
-            self.in_place = frozenset(v for v in node.inputs if v is not None)
 
     @property
-    def is_view(self) -> bool:
-        return self.primitive.view
+    def in_place(self) -> frozenset[int]:
+        """Inputs whose memory an output may take, if nobody needs them any more: the kernels of elementwise primitives allow it."""
+        allowed = self.primitive.elementwise and self.primitive.takes_out
+        return frozenset(v for v in self.inputs if v is not None) if allowed else frozenset()
 
     @property
     def has_effect(self) -> bool:
@@ -70,26 +71,19 @@ class PrimitiveStep(Step):
         return any(isinstance(x, np.random.Generator | np.random.RandomState) for x in self.attributes.values())
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
-        return [[self.work(inputs, outputs)]]
+        return [[self.work(inputs, outputs, self.attributes)]]
 
-    def work(self, inputs: list[Any], outputs: list[np.ndarray]) -> Work:
+    def work(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> Work:
         """One run of the kernel."""
-        kernel, attributes = self.primitive.kernel, self.attributes
+        kernel = self.primitive.kernel
         if self.primitive.takes_out and (len(outputs) == 1 or self.primitive.elementwise):
-            out = outputs[0] if len(outputs) == 1 else tuple(outputs)
+            return partial(kernel, *inputs, out=outputs[0] if len(outputs) == 1 else tuple(outputs), **attributes)
+        if len(outputs) == 1:
+            return lambda: np.copyto(outputs[0], kernel(*inputs, **attributes))
 
-            def run() -> None:
-                kernel(*inputs, out=out, **attributes)
-        elif len(outputs) == 1:
-            result = outputs[0]
-
-            def run() -> None:
-                np.copyto(result, kernel(*inputs, **attributes))
-        else:
-
-            def run() -> None:
-                for out, made in zip(outputs, kernel(*inputs, **attributes), strict=True):
-                    np.copyto(out, made)
+        def run() -> None:
+            for out, made in zip(outputs, kernel(*inputs, **attributes), strict=True):
+                np.copyto(out, made)
 
         return run
 
@@ -173,14 +167,18 @@ def program_of(first: Recording, second: Recording) -> Program:
             cells[value] = given
         else:
             constants[value] = array_of(given)
-    live = {value for value in constants if isinstance(second.given[value], np.ndarray) and second.given[value] is first.given[value]}
+    live = {
+        value
+        for value in constants
+        if isinstance(second.given[value], np.ndarray) and second.given[value] is first.given[value]
+    }
     for entry in graph.values:
         if entry.dtype == "number":
             constants[entry.id] = entry.number
     lasting = {leaf for leaf in [*second.assigned, *second.gradients] if leaf in first.assigned or leaf in first.gradients}
     return Program(
         values=graph.values,
-        steps=[PrimitiveStep(*pair) for pair in zip(graph.nodes, second.primitives, strict=True)],
+        steps=[PrimitiveStep(node, p, node.inputs) for node, p in zip(graph.nodes, second.primitives, strict=True)],
         arguments=second.arguments,
         cells=cells,
         entry_gradients=entry_gradients,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
 from .program import PrimitiveStep, Program, Stage, Step, Work
 from .threads import blas_on_one_thread, team
+from .work import in_turn
 
 SMALL = 4096
 """Up to so many bytes a value read from outside is copied at each run instead of bound where it lies."""
@@ -57,7 +59,36 @@ class Runner:
             touched = [self.plan.root_of(v) for v in [*step.inputs, *step.outputs] if v is not None]
             if changed is None or not changed.isdisjoint(touched):
                 self._stages[index] = self._bound(step)
-        self._works: list[Work] = [_work(stage) for stages in self._stages for stage in stages]
+        self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
+
+    def _joined_stages(self) -> list[Stage]:
+        """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves a meeting."""
+        joined: list[Stage] = []
+        members: list[Step] = []  # the steps in the last stage, if others may join them
+        for step, stages in zip(self.program.steps, self._stages, strict=True):
+            alone = len(stages) == 1 and len(stages[0]) == 2
+            if alone and members and all(self._independent(member, step) for member in members):
+                joined[-1] = [in_turn(pair) for pair in zip(joined[-1], stages[0], strict=True)]
+                members.append(step)
+            else:
+                joined += stages
+                members = [step] if alone else members if not stages else []
+        return joined
+
+    def _independent(self, one: Step, other: Step) -> bool:
+        """Whether two steps may run at the same time."""
+        read, written = self._places(one.inputs), self._places(one.outputs)
+        return written.isdisjoint(self._places([*other.inputs, *other.outputs])) and read.isdisjoint(
+            self._places(other.outputs)
+        )
+
+    def _places(self, values: list[int | None]) -> set[Any]:
+        """Where values lie: blocks of memory, homes, or places of their own."""
+        roots = [self.plan.root_of(v) for v in values if v is not None]
+        return {
+            id(self.plan.homes[r]) if r in self.plan.homes else ("block", self.plan.block[r]) if r in self.plan.block else -r
+            for r in roots
+        }
 
     def _bound(self, step: Step) -> list[Stage]:
         inputs = [None if v is None else self.arrays[v] for v in step.inputs]
@@ -145,13 +176,9 @@ class Runner:
             leaf._grad = None if value is None else Tensor.wrap(self.plan.gradient_homes[leaf].shown)
 
 
-def _work(stage: Stage) -> Work:
+def as_work(stage: Stage) -> Work:
     """A stage as one piece of work."""
-    if len(stage) == 1:
-        return stage[0]
-    mine, other = stage
-    both = team().both
-    return lambda: both(mine, other)
+    return stage[0] if len(stage) == 1 else partial(team().both, *stage)
 
 
 def _gradient_is_held(leaf: Tensor, home: Home) -> bool:

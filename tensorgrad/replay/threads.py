@@ -54,7 +54,6 @@ class Team:
         if error is not None:
             raise error
 
-
     def _outcome(self) -> BaseException | None:
         """What became of the helper's work. An interrupt does not keep it from being awaited."""
         try:
