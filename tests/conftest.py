@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,3 +27,15 @@ def registry():
     yield tg.PRIMITIVES
     tg.PRIMITIVES.clear()
     tg.PRIMITIVES.update(before)
+
+
+@pytest.fixture
+def environment():
+    """That of these tests, for an example that runs as a program of its own, on one thread, whatever is installed or not."""
+    paths = [str(Path(tg.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "error",
+        "OPENBLAS_NUM_THREADS": "1",
+    }

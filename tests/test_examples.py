@@ -24,18 +24,6 @@ def command(*flags):
 
 
 @pytest.fixture
-def environment(tmp_path):
-    """That of these tests, for a child that runs in `tmp_path`, on one thread, whatever is installed or not."""
-    paths = [str(TRAIN_MNIST.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONWARNINGS": "error",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-
-@pytest.fixture
 def run(tmp_path, environment):
     """Run the main job and return what it said."""
 
