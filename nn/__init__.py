@@ -17,7 +17,7 @@ from .dropout import Dropout
 from .linear import Linear
 from .losses import accuracy, cross_entropy, mse_loss
 from .module import Module
-from .normalization import BatchNorm2D
+from .normalization import BatchNorm2D, LocalResponseNorm
 from .optim import clip_grad_norm
 from .parameter import Buffer, Parameter
 from .pooling import AvgPool2D, MaxPool2D
@@ -31,6 +31,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2D",
     "Module",
     "Parameter",

@@ -92,3 +92,30 @@ class BatchNorm2D(Module):
         text += f", momentum={self.momentum}" if self.momentum != 0.1 else ""
         text += ", affine=False" if self.weight is None else ""
         return text + (", track_running_stats=False" if self.running_mean is None else "")
+
+
+class LocalResponseNorm(Module):
+    """x / (k + alpha / size * squares)^beta, the squares summed over neighbouring channels. (N, C, H, W) -> the same.
+
+    Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural networks, 2012, section 3.3.
+    Their alpha is this one over size: they do not divide by it, PyTorch does.
+
+    Args:
+        size: how many channels: the channel itself, size // 2 before it and (size - 1) // 2 behind it.
+        alpha, beta, k: as in the formula.
+
+    >>> LocalResponseNorm(5, k=2)
+    LocalResponseNorm(5, alpha=0.0001, beta=0.75, k=2)
+    """
+
+    def __init__(self, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        self.size = whole("LocalResponseNorm", "size", size)
+        self.alpha = number("LocalResponseNorm", "alpha", alpha)
+        self.beta = number("LocalResponseNorm", "beta", beta)
+        self.k = number("LocalResponseNorm", "k", k)
+
+    def forward(self, x: Any) -> tg.Tensor:
+        return tg.local_response_norm(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha:g}, beta={self.beta:g}, k={self.k:g}"

@@ -14,6 +14,9 @@ import numpy as np
 BLOCK_BYTES = 1 << 20
 """About how much of an array is worked on at a time, so that each pass over it finds it in cache."""
 
+COLUMN_BYTES = 1 << 17
+"""The same where several arrays of that size are worked on."""
+
 RUN = 4096
 """How many products BLAS adds up in float32; the sums of these runs are added in float64."""
 
@@ -83,3 +86,9 @@ def _runs(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _added(sums_of_runs: np.ndarray, sums_of_rest: np.ndarray) -> np.ndarray:
     """(C, M // RUN), (C,) -> (C, 1)"""
     return (sums_of_runs.sum(1, dtype=np.float64) + sums_of_rest)[:, None]
+
+
+def columns_in_cache(rows: np.ndarray) -> Iterator[slice]:
+    """Columns of all channels, about as many as stay in the fastest cache."""
+    some = max(64, COLUMN_BYTES // max(1, len(rows) * rows.itemsize))
+    return (slice(m, m + some) for m in range(0, rows.shape[1], some))

@@ -7,6 +7,7 @@ from .comparison import clip, equal, greater, greater_equal, less, less_equal, m
 from .convolution import col2im, conv2d, im2col
 from .elementwise import abs, cos, erf, exp, gelu, log, relu, sigmoid, sign, silu, sin, softplus, sqrt, tanh
 from .indexing import getitem
+from .local_response import local_response_norm
 from .loss import cross_entropy
 from .matmul import linear, matmul
 from .normalization import log_softmax, softmax
@@ -56,6 +57,7 @@ __all__ = [
     "less",
     "less_equal",
     "linear",
+    "local_response_norm",
     "log",
     "log_softmax",
     "logsumexp",

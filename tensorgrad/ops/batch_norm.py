@@ -16,25 +16,11 @@ from ..kernels import batch_norm as kernels
 from ..primitive import primitive
 from ..tensor import Tensor
 from .elementwise import sqrt
+from .precision import computed
 from .reduction import sum_
 from .shape import reshape_
 
 # -- on arrays ---------------------------------------------------------------------------------------------------------
-
-
-def _computed(kernel, arrays, *settings, out=None):
-    """Run a kernel on arrays of one dtype, with at least float32 inside: float16 holds no sums."""
-    dtype = np.result_type(*[a for a in arrays if a is not None])
-    if dtype.kind != "f":
-        raise TypeError(f"the numbers must be floats, not {dtype}; convert them, e.g. with x.astype(np.float32)")
-    working = np.promote_types(dtype, np.float32)
-    arrays = [None if a is None else np.asarray(a, working) for a in arrays]
-    if working == dtype:
-        return kernel(*arrays, *settings) if out is None else kernel(*arrays, *settings, out=out)
-    result = kernel(*arrays, *settings)
-    if isinstance(result, tuple):
-        return tuple(a.astype(dtype) for a in result)
-    return result.astype(dtype)
 
 
 def _refuse_misfits(x, **vectors):
@@ -57,19 +43,19 @@ def batch_norm_(x, weight=None, bias=None, *, eps):
     _refuse_misfits(x, weight=weight, bias=bias)
     if x.size == x.shape[1] > 0:
         raise ValueError("a channel of one number has no variance to divide by; give a larger batch, or mean and var")
-    return _computed(kernels.normalize, (x, weight, bias), eps)
+    return computed(kernels.normalize, (x, weight, bias), eps)
 
 
 @primitive(flops=lambda out_shape, *shapes: 9 * math.prod(out_shape))
 def batch_norm_input_grad(y, x, weight, mean, var, *, eps, out=None):
     """weight r (y - <y> - z <y z>). The mean and variance are those of x, given so that they need not be found again."""
-    return _computed(kernels.input_grad, (y, x, weight, mean, var), eps, out=out)
+    return computed(kernels.input_grad, (y, x, weight, mean, var), eps, out=out)
 
 
 @primitive(flops=lambda out_shape, y_shape, *shapes: 3 * math.prod(y_shape))
 def batch_norm_weight_grad(y, x, mean, var, *, eps):
     """The sum of y z over each channel, (C,). The mean and variance are those of x."""
-    return _computed(kernels.weight_grad, (y, x, mean, var), eps)
+    return computed(kernels.weight_grad, (y, x, mean, var), eps)
 
 
 batch_norm_.vjp(
@@ -119,7 +105,7 @@ batch_norm_weight_grad.vjp(
 def scale_channels(x, scale, shift=None, *, out=None):
     """(N, C, ...), (C,), (C,) -> scale x + shift"""
     _refuse_misfits(x, scale=scale, shift=shift)
-    return _computed(kernels.scale_and_shift, (x, scale, shift), out=out)
+    return computed(kernels.scale_and_shift, (x, scale, shift), out=out)
 
 
 scale_channels.vjp(

@@ -77,6 +77,32 @@ def scaled(x: Any, scale: Any, shift: Any) -> Any:
     return x * (1 if scale is None else scale.reshape(column)) + (0 if shift is None else shift.reshape(column))
 
 
+# -- over neighbouring channels ------------------------------------------------------------------------------------------
+
+
+@st.composite
+def neighbourhoods(draw: Any, cotangent: bool = False) -> Call:
+    """A cotangent, where asked for, and an array; few channels and many, windows narrow and wide."""
+    shape = draw(st.sampled_from([(2, 5, 3), (1, 3, 2, 2), (3, 7, 1), (2, 1, 2, 1), (0, 2, 3), (2, 4, 0, 1)]))
+    settings = {"size": draw(st.integers(1, 6)), "alpha": draw(st.sampled_from([1e-4, 2.0]))}
+    settings |= {"beta": draw(st.sampled_from([0.75, 0.5])), "k": draw(st.sampled_from([1.0, 2.0]))}
+    return Call(tuple(draw(arrays(shape)) for _ in range(1 + cotangent)), settings)
+
+
+@st.composite
+def windows(draw: Any) -> Call:
+    inputs, settings = draw(neighbourhoods())
+    return Call(inputs, {"size": settings["size"], "back": draw(st.booleans())})
+
+
+def local_response_norm(x: Any, **settings: Any) -> Any:
+    return torch.nn.functional.local_response_norm(x, **settings) if x.numel() else x * 1
+
+
+def local_response_norm_input_grad(y: Any, x: Any, **settings: Any) -> Any:
+    return torch.autograd.grad(local_response_norm(x, **settings), x, y, create_graph=True)[0]
+
+
 ROWS = [
     Row("batch_norm", batches(vectors=2, eps=EPS), normalized, tg.batch_norm),
     Row(
@@ -94,4 +120,7 @@ ROWS = [
         constant=("mean", "var"),
     ),
     Row("scale_channels", scalings(), scaled, linear=True),
+    Row("local_response_norm", neighbourhoods(), local_response_norm, tg.local_response_norm),
+    Row("local_response_norm_input_grad", neighbourhoods(cotangent=True), local_response_norm_input_grad),
+    Row("channel_window_sums", windows(), linear=True),
 ]

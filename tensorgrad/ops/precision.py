@@ -1,0 +1,32 @@
+"""In which dtype kernels compute that take several arrays of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def computed(kernel: Callable[..., Any], arrays: tuple[Any, ...], *settings: Any, out: np.ndarray | None = None) -> Any:
+    """Run a kernel on arrays (or None) brought to one dtype: that which they promote to, but float16 is computed in float32.
+
+    The result, or each of several, is in the dtype that they promote to, and in `out` where that is given.
+
+    Raises:
+        TypeError: that dtype is none of floats.
+    """
+    dtype = np.result_type(*[a for a in arrays if a is not None])
+    if dtype.kind != "f":
+        raise TypeError(f"the numbers must be floats, and these are {dtype}; convert them, e.g. with x.astype(np.float32)")
+    working = np.promote_types(dtype, np.float32)
+    arrays = tuple(None if a is None else np.asarray(a, working) for a in arrays)
+    if working == dtype:
+        return kernel(*arrays, *settings) if out is None else kernel(*arrays, *settings, out=out)
+    result = kernel(*arrays, *settings)
+    if isinstance(result, tuple):
+        return tuple(a.astype(dtype) for a in result)
+    if out is None:
+        return result.astype(dtype)
+    np.copyto(out, result, casting="same_kind")
+    return out
