@@ -212,13 +212,14 @@ class Tensor:
         return int(self.item())
 
     def __repr__(self) -> str:
-        values = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100)
+        kind = type(self).__name__
+        values = np.array2string(self._data, separator=", ", prefix=f"{kind}(", threshold=100)
         origin = ""
         if self._node is not None:
             origin = f", from={self._node.name}"
         elif self._requires_grad:
             origin = ", requires_grad=True"
-        return f"{type(self).__name__}({values}, dtype={self.dtype}{origin})"
+        return f"{kind}({values}, dtype={self.dtype}{origin})"
 
     # -- the graph -----------------------------------------------------------------------------------------------
 

@@ -120,6 +120,13 @@ def test_repr_shows_values_dtype_and_origin():
     assert len(repr(tg.Tensor(np.zeros((1000, 1000))))) < 1000
 
 
+def test_rows_of_a_subclass_stand_under_each_other():
+    class Weights(tg.Tensor):
+        __slots__ = ()
+
+    assert repr(Weights([[1.0], [2.0]])) == "Weights([[1.],\n         [2.]], dtype=float32)"
+
+
 # -- data and grad as attributes -------------------------------------------------------------------------------------
 
 
