@@ -86,8 +86,8 @@ def _geometry(x, w, stride, padding, dilation, groups):
         raise ValueError(f"groups={groups} must divide both the {channels} channels and the {filters} filters")
     if w.shape[1] * groups != channels:
         raise ValueError(
-            f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, but the images "
-            f"have {channels}; give weights of shape (F, {channels // groups}, KH, KW)"
+            f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, "
+            f"but the images have {channels}; give weights of shape (F, {channels // groups}, KH, KW)"
         )
     if 0 in w.shape[2:]:
         raise ValueError("the kernel has no positions; KH and KW must be at least 1")
