@@ -49,13 +49,13 @@ def batch_norm_(x, weight=None, bias=None, *, eps):
 @primitive(flops=lambda out_shape, *shapes: 9 * math.prod(out_shape))
 def batch_norm_input_grad(y, x, weight, mean, var, *, eps, out=None):
     """weight r (y - <y> - z <y z>). The mean and variance are those of x, given so that they need not be found again."""
-    return computed(kernels.input_grad, (y, x, weight, mean, var), eps, out=out)
+    return computed(kernels.input_grad, (y, x, weight), mean, var, eps, out=out)
 
 
 @primitive(flops=lambda out_shape, y_shape, *shapes: 3 * math.prod(y_shape))
 def batch_norm_weight_grad(y, x, mean, var, *, eps):
     """The sum of y z over each channel, (C,). The mean and variance are those of x."""
-    return computed(kernels.weight_grad, (y, x, mean, var), eps)
+    return computed(kernels.weight_grad, (y, x), mean, var, eps)
 
 
 batch_norm_.vjp(

@@ -97,8 +97,8 @@ def local_response_norm(x: ArrayLike | Tensor, size: int, *, alpha: float = 1e-4
         TypeError: x has no floats, or size is no integer.
 
     >>> import tensorgrad as tg
-    >>> tg.local_response_norm([[3.0, 4.0]], 2, alpha=2.0, beta=0.5, k=0.0)  # 3 / 3 and 4 / 5
-    Tensor([[1. , 0.8]], dtype=float32)
+    >>> tg.local_response_norm([[3.0, 4.0]], 2, alpha=2.0, beta=0.5, k=0.0).numpy().round(3)  # 3 / 3 and 4 / 5
+    array([[1. , 0.8]], dtype=float32)
     """
     if not isinstance(size, int | np.integer) or isinstance(size, bool):
         raise TypeError(f"local_response_norm: size must be an integer, not {size!r}")

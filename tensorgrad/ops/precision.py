@@ -11,7 +11,7 @@ import numpy as np
 def computed(kernel: Callable[..., Any], arrays: tuple[Any, ...], *settings: Any, out: np.ndarray | None = None) -> Any:
     """Run a kernel on arrays (or None) brought to one dtype: that which they promote to, but float16 is computed in float32.
 
-    The result, or each of several, is in the dtype that they promote to, and in `out` where that is given.
+    The result, or the first of several, is in the dtype that they promote to, and in `out` where that is given.
 
     Raises:
         TypeError: that dtype is none of floats.
@@ -25,7 +25,7 @@ def computed(kernel: Callable[..., Any], arrays: tuple[Any, ...], *settings: Any
         return kernel(*arrays, *settings) if out is None else kernel(*arrays, *settings, out=out)
     result = kernel(*arrays, *settings)
     if isinstance(result, tuple):
-        return tuple(a.astype(dtype) for a in result)
+        return result[0].astype(dtype), *result[1:]
     if out is None:
         return result.astype(dtype)
     np.copyto(out, result, casting="same_kind")
