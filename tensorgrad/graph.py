@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
@@ -202,8 +201,8 @@ class Graph:
             "scopes": self.scopes,
             "source": {file: {str(line): text for line, text in lines.items()} for file, lines in self.source.items()},
             "outputs": self.outputs,
-            "values": [_plain(dataclasses.asdict(value)) for value in self.values],
-            "nodes": [_plain(dataclasses.asdict(node)) for node in self.nodes],
+            "values": [_record(value) for value in self.values],
+            "nodes": [_record(node) for node in self.nodes],
         }
 
     @classmethod
@@ -267,8 +266,17 @@ class Graph:
         return draw.mimebundle(self)
 
 
+def _record(of: Value | GraphNode | Saved) -> dict[str, Any]:
+    """The fields of a record, made of JSON's own kinds."""
+    return {name: _plain(getattr(of, name)) for name in of.__slots__}
+
+
 def _plain(x: Any) -> Any:
     """Made of JSON's own kinds: tuples become lists, NumPy's numbers Python's, infinities and NaN strings."""
+    if x is None or type(x) in (int, str, bool):
+        return x
+    if isinstance(x, Saved):
+        return _record(x)
     if isinstance(x, dict):
         return {str(key): _plain(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
@@ -277,9 +285,7 @@ def _plain(x: Any) -> Any:
         x = x.item()
     if isinstance(x, float) and not math.isfinite(x):
         return str(x)
-    if x is None or isinstance(x, bool | int | float | str):
-        return x
-    return str(x)
+    return x if isinstance(x, bool | int | float | str) else str(x)
 
 
 def _number(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
@@ -265,7 +266,7 @@ class Recorder:
         return value.id
 
     def _new_value(self, array: np.ndarray, kind: str) -> Value:
-        value = Value(len(self.graph.values), array.shape, str(array.dtype), kind, array.nbytes)
+        value = Value(len(self.graph.values), array.shape, _dtype_name(array.dtype), kind, array.nbytes)
         value.strides = array.strides
         value.buffer = self._buffer_of(array)
         if array.size == 1:
@@ -335,6 +336,11 @@ def kept_values(node: Node, entry: GraphNode) -> list[tuple[str, list[int | None
         elif kind == "variadic":
             found.append((primitive.variadic, entry.inputs[which:]))
     return found
+
+
+@functools.cache
+def _dtype_name(dtype: np.dtype) -> str:
+    return str(dtype)  # NumPy takes longer for this than for a small operation
 
 
 def _is_finite(array: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..graph import Graph
 
+LONG = 500  # ops between the first and the last difference
 WIDTH = 230  # of a card in the drawing
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 LOOKS = {"added": style.ADDED, "removed": style.REMOVED, "changed": style.CHANGED, "same": style.CONSTANT}
@@ -119,14 +121,39 @@ def _ops(graph: Graph) -> list[Op]:
 def _compared(before: list[Op], after: list[Op]) -> list[Change]:
     keys = [[(op.scope, op.op, op.lane, op.phase) for op in ops] for ops in (before, after)]
     found: list[Change] = []
-    for tag, i, j, k, m in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
-        if tag == "equal":
-            for old, new in zip(before[i:j], after[k:m], strict=True):
-                details = _details(old, new)
-                found.append(Change("changed" if details else "same", old, new, details))
-            continue
+    for i, j, k, m in _paired(*keys):
         found += [Change("removed", op, None) for op in before[i:j]]
         found += [Change("added", None, op) for op in after[k:m]]
+        if j < len(before) and m < len(after):
+            details = _details(before[j], after[m])
+            found.append(Change("changed" if details else "same", before[j], after[m], details))
+    return found
+
+
+def _paired(old: list[Any], new: list[Any]) -> Iterator[tuple[int, int, int, int]]:
+    """What stands between pairs of equal keys: of `old` from i to j and of `new` from k to m, where j and m are the next pair."""
+    first = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    rest = min(len(old), len(new)) - first
+    last = next((k for k in range(rest) if old[-1 - k] != new[-1 - k]), rest)
+    middle = [keys[first : len(keys) - last] for keys in (old, new)]
+    if max(map(len, middle)) > LONG:  # keys that come often would take quadratic time: then the nth is paired with the nth
+        middle = [_numbered(keys) for keys in middle]
+    pairs = [(k, k) for k in range(first)]
+    for block in SequenceMatcher(None, *middle, autojunk=False).get_matching_blocks():
+        pairs += [(first + block.a + k, first + block.b + k) for k in range(block.size)]
+    pairs += [(len(old) - k, len(new) - k) for k in range(last, -1, -1)]
+    i = k = 0
+    for j, m in pairs:
+        yield i, j, k, m
+        i, k = j + 1, m + 1
+
+
+def _numbered(keys: list[Any]) -> list[Any]:
+    count: dict[Any, int] = {}
+    found = []
+    for key in keys:
+        count[key] = count.get(key, 0) + 1
+        found.append((key, count[key]))
     return found
 
 

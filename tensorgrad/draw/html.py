@@ -23,7 +23,7 @@ from .picture import PHASES, Array, Back, Band, Edge, Input, Loss, Mark, Op, Par
 
 ASSETS = Path(__file__).parent / "page"
 SCRIPTS = (
-    "text", "picture", "measure", "cards", "tree", "rails", "arrows", "selection", "search", "panel", "view", "map",
+    "text", "picture", "measure", "cards", "strips", "tree", "rails", "arrows", "selection", "search", "panel", "view", "map",
     "keyboard", "main",
 )  # fmt: skip
 KEYS = (

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ..graph import Graph
 
 __all__ = [
-    "PHASES", "Array", "Back", "Band", "Collapse", "Edge", "Input", "Loss", "Mark", "Op", "Param", "Picture", "Row", "Saved", "Sums",
-    "Update", "build",
+    "PHASES", "Array", "Back", "Band", "Collapse", "Edge", "Input", "Loss", "Mark", "Op", "Param", "Picture", "Row", "Saved",
+    "Sums", "Update", "build",
 ]  # fmt: skip
 
 SCHEMA = "training-picture/2"

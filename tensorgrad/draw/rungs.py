@@ -27,6 +27,7 @@ class Rungs:
         nodes = graph.nodes
         backward_of = [nodes[n.forward] for n in nodes if n.forward is not None]
         self.differentiated = {n.backward_pass or 0 for n in backward_of if n.phase == "backward"}
+        self._goes_back = any(n.phase == "backward" for n in nodes)
         self.home: dict[int, str] = {}
         self._backs: dict[int, dict[int, list[GraphNode]]] = {}  # by node and pass: the nodes of its backward
         self._updates, self.loose = updates.owned(graph)
@@ -155,7 +156,7 @@ class Rungs:
             if nodes:
                 updates.append(op.updates, updates.described(self.graph, nodes))
                 self.home.update((n.id, op.id) for n in nodes)
-            if param.grad is None and param.role == "parameter" and self._has_passes():
+            if param.grad is None and param.role == "parameter" and self._goes_back:
                 param.stop = "no gradient came here"
         op.params.append(param)
 
@@ -187,9 +188,6 @@ class Rungs:
 
     # -- the backward pass -------------------------------------------------------------------------------------------
 
-    def _has_passes(self) -> bool:
-        return any(n.phase == "backward" for n in self.graph.nodes)
-
     def _passes(self, node: GraphNode) -> list[int]:
         return sorted({*node.reached_by, *self._backs.get(node.id, ())})
 
@@ -212,7 +210,7 @@ class Rungs:
         return back
 
     def _explain_stops(self, op: Op, node: GraphNode) -> None:
-        if not self._has_passes():
+        if not self._goes_back:
             return
         reasons: dict[str, list[str]] = {}
         for name, reason in node.stops.items():
@@ -283,7 +281,7 @@ class Rungs:
         """A rung for the parameters of the modules called that no op took."""
         used = {v for node in self.graph.nodes for v in node.inputs}
         idle = [v for v in self.graph.values if v.kind == "parameter" and v.previous is None and v.id not in used and v.name]
-        if not idle or not self._has_passes():
+        if not idle or not self._goes_back:
             return None
         op = Op(id="unused", node=-1, op="unused", lane="parameters", phase="forward")
         for value in idle:

@@ -116,7 +116,7 @@ def summary(graph: Graph, depth: int | None = None) -> Summary:
     ------------------------------------------------
     head                             2    8 B    9 F
       head  linear  (1,1)            2    8 B    8 F
-      head  sum     ()                            1 F
+      head  sum     ()                           1 F
     ------------------------------------------------
     total                            2    8 B    9 F
     """

@@ -110,7 +110,10 @@ def clean(name: Any) -> str:
 
     XML allows none of them, and bidirectional marks could make a picture say something else than the program.
     """
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in str(name))
+    words = str(name)
+    if words.isprintable():
+        return words
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in words)
 
 
 def shortened(words: str, limit: int) -> str:

@@ -1,6 +1,7 @@
 // Draws the routes: every strip shows only its own piece of the chain and of the rails that pass, begin or end in it.
 
-const RAIL_FIRST = 13, RAIL_STEP = 10; // px from the cards to the first rail, and between rails
+const RAIL_FIRST = 13;
+const RAIL_STEP = 10; // px from the cards to the first rail, and between rails
 const BEND = 6; // px, the radius where a rail turns
 const LEVEL = 20; // px from the edge of a strip to the place where rails meet cards: arrivals above, departures below
 
@@ -25,18 +26,22 @@ const hotClass = (hot) => (hot ? ' hot' : '');
 /** A rail that goes straight through a strip; the style gives it its size. */
 const passing = (x, hot) => `<rect class="rail${hotClass(hot)}" x="${x}"/>`;
 
-/** A rail's end in a strip: a bend between the rail and the card, with a dot where the value leaves and a head where it arrives. */
+/** A rail's end in a strip: a bend between rail and card, with a dot where the value leaves or a head where it arrives. */
 function ending(side, rail, { below, head, hot }) {
-  const at = SIDES[side], x = at(RAIL_FIRST + rail * RAIL_STEP), y = below ? -LEVEL : LEVEL;
-  const toCard = at(head ? 7 : 3), turn = at(RAIL_FIRST + rail * RAIL_STEP - BEND), [beyond, corner] = below ? [1, y + BEND] : [-1, y - BEND];
-  const bend = `<path class="rail${hotClass(hot)}" d="M${x},${beyond}V${corner}Q${x},${y} ${turn},${y}H${toCard}"/>`;
+  const at = SIDES[side];
+  const distance = RAIL_FIRST + rail * RAIL_STEP;
+  const x = at(distance);
+  const y = below ? -LEVEL : LEVEL; // from the edge that the rail comes from
+  const [beyond, corner] = below ? [1, y + BEND] : [-1, y - BEND];
+  const path = `M${x},${beyond}V${corner}Q${x},${y} ${at(distance - BEND)},${y}H${at(head ? 7 : 3)}`;
+  const bend = `<path class="rail${hotClass(hot)}" d="${path}"/>`;
   const end = head
     ? `<path class="end${hotClass(hot)}" d="M${at(9)},${y - 4.5}L${at(0.5)},${y}L${at(9)},${y + 4.5}Z"/>`
     : `<circle class="end${hotClass(hot)}" cx="${at(4)}" cy="${y}" r="3.5"/>`;
   return below ? `<svg y="100%" overflow="visible">${bend}${end}</svg>` : bend + end;
 }
 
-const CHAIN = ['leaves', 'arrives', 'gives', 'takes', 'passes', 'returns', 'hot-leaves', 'hot-arrives', 'hot-gives', 'hot-takes', 'hot-passes', 'hot-returns'];
+const CHAIN = ['leaves', 'arrives', 'passes', 'gives', 'takes', 'returns'].flatMap((piece) => [piece, `hot-${piece}`]);
 
 /** What each strip has to draw: classes of the chain, shapes in both gutters, and the chips of routes that found no rail. */
 function piecesOf({ chain, rails }) {
@@ -55,18 +60,21 @@ function piecesOf({ chain, rails }) {
   for (const { first, rail, targets } of rails) {
     if (rail < 0) nameOnChips(pieces, first, targets);
     else {
-      drawRail(pieces, 'left', first, rail, targets.map(({ to, hot }) => ({ to, hot })));
-      drawRail(pieces, 'right', first, rail, targets.filter(({ grad }) => grad).map(({ to, hotGrad }) => ({ to, hot: hotGrad })));
+      const back = targets.filter(({ grad }) => grad).map(({ to, hotGrad }) => ({ to, hot: hotGrad }));
+      drawRail(pieces, 'left', first, rail, targets);
+      drawRail(pieces, 'right', first, rail, back);
     }
   }
   return pieces;
 }
 
-/** Values leave the first strip and arrive in the targets; on the right, gradients leave the targets and arrive in the first. */
+/** On the left, values leave the first strip and arrive in the targets; on the right, gradients go the other way. */
 function drawRail(pieces, side, first, rail, targets) {
   if (!targets.length) return;
-  const last = targets[targets.length - 1].to, lastHot = Math.max(-1, ...targets.map(({ to, hot }) => (hot ? to : -1)));
-  const forward = side === 'left', x = SIDES[side](RAIL_FIRST + rail * RAIL_STEP);
+  const last = targets[targets.length - 1].to;
+  const lastHot = Math.max(-1, ...targets.map(({ to, hot }) => (hot ? to : -1)));
+  const forward = side === 'left';
+  const x = SIDES[side](RAIL_FIRST + rail * RAIL_STEP);
   pieces[first][side].push(ending(side, rail, { below: true, head: !forward, hot: lastHot >= 0 }));
   for (let k = first + 1; k < last; k++) pieces[k][side].push(passing(x, k < lastHot));
   for (const { to, hot } of targets) pieces[to][side].push(ending(side, rail, { below: false, head: forward, hot }));
@@ -91,7 +99,9 @@ function chipsHtml(chips) {
 function drawArrows() {
   piecesOf(route(strips)).forEach((piece, k) => {
     const { element } = strips[k];
-    const classes = [...piece.classes].join(' '), left = hotLast(piece.left), right = hotLast(piece.right);
+    const classes = [...piece.classes].join(' ');
+    const left = hotLast(piece.left);
+    const right = hotLast(piece.right);
     const key = [classes, left, right, piece.chips, piece.backChips].join('|');
     if (element.drawn === key) return;
     element.drawn = key;

@@ -16,7 +16,10 @@ function moveFocus(element) {
 
 /** Focus a strip: the title of a band, else the card of a lane, else its main card. */
 function focusCard(element, lane = 'forward') {
-  const found = element.querySelector('.name') ?? element.querySelector(`.card[data-lane="${lane}"]`) ?? element.querySelector('.card');
+  const found =
+    element.querySelector('.name') ??
+    element.querySelector(`.card[data-lane="${lane}"]`) ??
+    element.querySelector('.card.main');
   if (found) moveFocus(found);
 }
 
@@ -107,7 +110,8 @@ function moveRight(from) {
 }
 
 function moveLeft(from) {
-  const row = rows[from.dataset.row], before = isTitle(from) ? null : neighbour(from, -1);
+  const row = rows[from.dataset.row];
+  const before = isTitle(from) ? null : neighbour(from, -1);
   if (isTitle(from) && openBands[row.index]) toggle(row);
   else if (before) moveFocus(before);
   else if (isBand(row) && !isTitle(from)) focusCard(elementsOf[row.index].head);

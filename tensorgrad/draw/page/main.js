@@ -11,15 +11,29 @@ function setLanes() {
   const used = (lane) => (lanesUsed.has(lane) ? LANE_WIDTHS[lane] : 0);
   const gap = (lane) => (lanesUsed.has(lane) ? GAP : 0);
   const columns = [
-    ['parameters', used('parameters')], ['', gap('parameters')], ['left', gutter.left], ['forward', used('forward')],
-    ['', gap('saved')], ['saved', used('saved')], ['', gap('backward')], ['backward', used('backward')],
-    ['right', lanesUsed.has('backward') ? gutter.right : 0], ['', gap('gradients')], ['gradients', used('gradients')],
-    ['', gap('update')], ['update', used('update')], ['', gap('next')], ['next', used('next')],
+    ['parameters', used('parameters')],
+    ['', gap('parameters')],
+    ['left', gutter.left],
+    ['forward', used('forward')],
+    ['', gap('saved')],
+    ['saved', used('saved')],
+    ['', gap('backward')],
+    ['backward', used('backward')],
+    ['right', lanesUsed.has('backward') ? gutter.right : 0],
+    ['', gap('gradients')],
+    ['gradients', used('gradients')],
+    ['', gap('update')],
+    ['update', used('update')],
+    ['', gap('next')],
+    ['next', used('next')],
   ];
   const padding = 12 + deepest * 6;
   pictureWidth = columns.reduce((sum, [, width]) => sum + width, 2 * padding);
   const style = document.documentElement.style;
-  style.setProperty('--columns', columns.map(([name, width]) => (name ? `[${name}] ${width}px` : `${width}px`)).join(' '));
+  style.setProperty(
+    '--columns',
+    columns.map(([name, width]) => (name ? `[${name}] ${width}px` : `${width}px`)).join(' '),
+  );
   style.setProperty('--padding', `${padding}px`);
   style.setProperty('--width', `${pictureWidth}px`);
   style.setProperty('--gap', `${GAP}px`);
@@ -47,8 +61,8 @@ let refreshed = ''; // the measure and scale that the cards show
 /** Rewrite figures and bars where the measure or the limits of the colours have changed, and the legend with them. */
 function refreshMeasures() {
   const key = `${measure} ${heat.warm} ${heat.hot}`;
-  for (const { element, row, holdsCards } of strips) {
-    if (!holdsCards || element.measured === key || !isStripMeasured(row)) continue;
+  for (const { element, holdsCards } of strips) {
+    if (!holdsCards || element.measured === key) continue;
     element.measured = key;
     for (const card of element.querySelectorAll('.card')) refreshMeasure(card);
   }
@@ -59,10 +73,8 @@ function refreshMeasures() {
     `<span><i class="hot"></i>more, ${MEASURES[measure].of}</span>`;
 }
 
-const isStripMeasured = (row) => isOp(row) || isBand(row);
-
 function setMeasure(name) {
-  if (!MEASURES[name].possible || name === measure) return;
+  if (!MEASURES[name].whole || name === measure) return;
   measure = name;
   showMeasure();
   update();
@@ -72,7 +84,7 @@ function setMeasure(name) {
 function showMeasure() {
   for (const button of document.querySelectorAll('[data-measure]')) {
     button.setAttribute('aria-pressed', button.dataset.measure === measure);
-    button.disabled = !MEASURES[button.dataset.measure].possible;
+    button.disabled = !MEASURES[button.dataset.measure].whole;
     if (button.disabled) button.title = 'not in this trace; times are taken by trace(times=True)';
   }
 }
@@ -114,7 +126,8 @@ function togglePanel() {
 // -- listening --------------------------------------------------------------------------------------------------------
 
 function onClick(event) {
-  const name = event.target.closest('.band .name'), card = event.target.closest('.card');
+  const name = event.target.closest('.band .name');
+  const card = event.target.closest('.card');
   if (name) return toggle(rows[name.dataset.row]);
   if (!card) return;
   setFocused(card);
@@ -146,12 +159,16 @@ function onPanelClick(event) {
 }
 
 function listen() {
-  const grid = byElementId('rows'), on = (id, type, action, options) => byElementId(id).addEventListener(type, action, options);
+  const grid = byElementId('rows');
+  const on = (id, type, action, options) => byElementId(id).addEventListener(type, action, options);
   grid.addEventListener('click', onClick);
   grid.addEventListener('dblclick', onDoubleClick);
   grid.addEventListener('pointerover', onPoint);
   grid.addEventListener('focusin', onPoint);
-  grid.addEventListener('pointerleave', () => selected === null && !grid.contains(document.activeElement) && showDetails(null));
+  grid.addEventListener(
+    'pointerleave',
+    () => selected === null && !grid.contains(document.activeElement) && showDetails(null),
+  );
   on('details', 'click', onPanelClick);
   document.addEventListener('keydown', onKey);
 
@@ -163,7 +180,8 @@ function listen() {
       drawMap();
     }, 60);
   });
-  for (const button of document.querySelectorAll('[data-measure]')) button.addEventListener('click', () => setMeasure(button.dataset.measure));
+  for (const button of document.querySelectorAll('[data-measure]'))
+    button.addEventListener('click', () => setMeasure(button.dataset.measure));
   on('theme', 'click', () => {
     toggleTheme();
     drawMap();

@@ -21,30 +21,44 @@ function drawMap() {
 }
 
 function paintMap() {
-  const canvas = mapOf().querySelector('canvas'), { clientWidth: width, clientHeight: height } = canvas, scale = window.devicePixelRatio || 1;
+  const canvas = mapOf().querySelector('canvas');
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const scale = window.devicePixelRatio || 1;
   canvas.width = width * scale;
   canvas.height = height * scale;
-  const pen = canvas.getContext('2d'), colours = { cool: colour('cool'), warm: colour('warm'), hot: colour('hot') };
-  const place = (k) => (k / strips.length) * height, thick = Math.max(1, height / strips.length - 0.5);
+  const pen = canvas.getContext('2d');
   pen.scale(scale, scale);
+  const place = (k) => (k / strips.length) * height;
+  const thick = Math.max(1, height / strips.length - 0.5);
+
+  const colours = { none: colour('cool'), cool: colour('cool'), warm: colour('warm'), hot: colour('hot') };
   strips.forEach(({ row, holdsCards }, k) => {
     if (!holdsCards) return;
-    const share = Math.max(...Object.keys(PHASE_OF_LANE).map((lane) => shareOf(row, lane)), measure === 'memory' ? shareOf(row, 'saved') : 0);
+    const share = Math.max(...MEASURED_LANES.map((lane) => shareOf(row, lane)));
     pen.fillStyle = colours[heatOf(share)];
     pen.fillRect(3, place(k), 1 + (share / heat.largest) * (width - 8), thick);
   });
-  const ticks = (found, tone, wide) => {
+
+  const tick = (marked, tone, wide) => {
     pen.fillStyle = colour(tone);
-    for (const row of found) if (stripOf[row.index] >= 0) pen.fillRect(0, place(stripOf[row.index]) - 0.5, wide, Math.max(2.5, thick));
+    for (const k of marked.map((row) => stripOf[row.index])) {
+      if (k >= 0) pen.fillRect(0, place(k) - 0.5, wide, Math.max(2.5, thick));
+    }
   };
-  ticks(rows.filter((row) => alarmsOf(row).length), 'alarm', width);
-  ticks(hits, 'hit', 8);
-  if (selected) ticks([selected], 'strong', width);
+  tick(
+    rows.filter((row) => alarmsOf(row).length),
+    'alarm',
+    width,
+  );
+  tick(hits, 'hit', 8);
+  tick(selected ? [selected] : [], 'strong', width);
 }
 
 function drawMapWindow() {
   if (mapOf().hidden) return;
-  const [first, last] = stripsInView(), { style } = mapOf().querySelector('.window'), place = (k) => `${(100 * k) / strips.length}%`;
+  const [first, last] = stripsInView();
+  const { style } = mapOf().querySelector('.window');
+  const place = (k) => `${(100 * k) / strips.length}%`;
   style.top = place(first);
   style.height = place(last + 1 - first);
 }
@@ -52,7 +66,8 @@ function drawMapWindow() {
 /** Bring the strip at a point of the map into the middle of the view. */
 function goByMap(event) {
   if (event.type === 'pointermove' && !(event.buttons & 1)) return;
-  const frame = mapOf().getBoundingClientRect(), share = (event.clientY - frame.top) / frame.height;
+  const frame = mapOf().getBoundingClientRect();
+  const share = (event.clientY - frame.top) / frame.height;
   const k = Math.min(strips.length - 1, Math.max(0, Math.floor(share * strips.length)));
   strips[k].element.scrollIntoView({ block: 'center', inline: 'nearest' });
 }

@@ -3,161 +3,182 @@
 const MOST_LISTED = 8;
 
 const section = (heading, html) => (html ? `<h3>${heading}</h3>${html}` : '');
+const list = (items) => (items.length ? `<ul>${each(items, (item) => `<li>${item}</li>`)}</ul>` : '');
+const lines = (...parts) => parts.filter(Boolean).join('<br>');
+const soft = (html) => `<span class="soft">${html}</span>`;
 const fact = (name, html) => (html ? `<dt>${name}</dt><dd>${html}</dd>` : '');
-const timed = (ms) => (totalMs ? `${duration(ms)} · ${percent(ms / totalMs)}` : duration(ms));
-const exactly = (n) => (n > 999 ? `${bytes(n)} <span class="soft">(${integer(n)})</span>` : bytes(n));
+const exactly = (n) => (n > 999 ? `${bytes(n)} ${soft(`(${integer(n)})`)}` : bytes(n));
 
 /** A button that leads to a row. */
 function link(row) {
-  const where = isOp(row) && row.band !== TOP ? ` <span class="soft">${escape(rows[row.band].path)}</span>` : '';
+  const where = isOp(row) && row.band !== TOP ? ` ${soft(escape(rows[row.band].path))}` : '';
   const label = isOp(row) ? `${shortName(row)} ${breakable(row.op)}` : breakable(row.name);
   return `<button class="link" data-go="${row.index}">${label}${where}</button>`;
 }
 
-const more = (n) => (n > MOST_LISTED ? `<span class="soft">and ${integer(n - MOST_LISTED)} more</span>` : '');
-const links = (found) => found.slice(0, MOST_LISTED).map(link).join('') + more(found.length);
+const more = (n) => (n > MOST_LISTED ? soft(`and ${integer(n - MOST_LISTED)} more`) : '');
+const links = (found) => each(found.slice(0, MOST_LISTED), link) + more(found.length);
+const marksList = (row) => each(row.marks, (mark) => `<p class="mark ${mark.kind}">${markText(mark)}</p>`);
 
-function timeFacts(sum) {
-  const { ms } = sum;
-  if (!ms) return '';
-  return ['forward', 'backward', 'update'].map((phase) => fact(phase, ms[phase] ? timed(ms[phase]) : '')).join('');
+// -- an op ------------------------------------------------------------------------------------------------------------
+
+function timeFacts({ ms }) {
+  return ms ? each(PHASES, (phase) => fact(phase, ms[phase] ? timeText(ms[phase]) : '')) : '';
 }
 
 function flopFacts(sum) {
-  const parts = ['forward', 'backward', 'update'].filter((phase) => sum.flops[phase]).map((phase) => `${flops(sum.flops[phase])} ${phase}`);
-  return fact('FLOPs', parts.join('<br>'));
+  const phases = PHASES.filter((phase) => sum.flops[phase]);
+  return fact(
+    'FLOPs',
+    each(phases, (phase) => `${flops(sum.flops[phase])} ${phase}`, '<br>'),
+  );
 }
 
 function sourceHtml(row) {
   if (!row.source) return '';
-  const [file, number] = row.source, text = picture.source?.[file]?.[number];
+  const [file, number] = row.source;
+  const text = picture.source?.[file]?.[number];
   return (text ? `<code>${escape(text)}</code>` : '') + `<div class="soft">${escape(file)}:${number}</div>`;
 }
 
-const marksList = (row) => row.marks.map((mark) => `<p class="mark ${mark.kind}">${GLYPHS[mark.kind] ?? '■'} ${escape(mark.text)}</p>`).join('');
-
-function savedHtml(row) {
-  const items = row.saved.map((value) => {
-    const notes = [];
-    if (value.role === 'parameter') notes.push('a parameter, not counted');
-    else if (byId.has(value.shares)) notes.push(`same memory as kept by ${link(byId.get(value.shares))}`);
-    if (byId.has(value.made_by) && value.made_by !== value.shares) notes.push(`made by ${link(byId.get(value.made_by))}`);
-    if (value.inputs.length) notes.push(`for ${value.inputs.map((name) => `∂${escape(name)}`).join(', ')}`);
-    return `<li>◊ <b>${escape(value.name)}</b> ${typeOf(value.array)} · ${bytes(value.bytes)}${notes.map((note) => `<br>${note}`).join('')}</li>`;
-  });
-  return section('Saved for backward', items.length ? `<ul>${items.join('')}</ul>` : '');
+function backItem(back) {
+  const pass = picture.passes?.length > 1 ? `<b>${escape(passName(back))}</b> ` : '';
+  const gradients = each(back.grads, (edge) => `∂${escape(edge.name)} ${shapeOf(edge.array)}`, ', ');
+  const ran = each(new Set(back.ops), escape, ', ');
+  const shown = links(back.rows.map((id) => byId.get(id)));
+  return lines(pass + (gradients || 'no gradient asked for'), ran && soft(`ran ${ran}`), shown);
 }
 
-function parametersHtml(row) {
-  const items = row.params.map((param) => {
-    const version = param.next === null ? `v${param.version}` : `v${param.version} → v${param.next}`;
-    const notes = [version, param.role === 'parameter' ? '' : param.role, param.grad === null ? '' : norm(param.grad), param.stop ? `■ ${escape(param.stop)}` : ''];
-    const shared = byId.has(param.shared) ? `<br>shared with ${link(byId.get(param.shared))}` : '';
-    return `<li><b>${breakable(param.path)}</b> ${typeOf(param.array)}<br>${notes.filter(Boolean).join(' · ')}${shared}</li>`;
-  });
-  return section('Parameters', items.length ? `<ul>${items.join('')}</ul>` : '');
+function savedItem(value) {
+  const shares = byId.get(value.shares);
+  const maker = byId.get(value.made_by);
+  return lines(
+    `◊ <b>${escape(value.name)}</b> ${typeOf(value.array)} · ${bytes(value.bytes)}`,
+    value.role === 'parameter' ? 'a parameter, not counted' : '',
+    shares ? `same memory as kept by ${link(shares)}` : '',
+    maker && maker !== shares ? `made by ${link(maker)}` : '',
+    value.inputs.length ? `for ${each(value.inputs, (name) => `∂${escape(name)}`, ', ')}` : '',
+  );
 }
 
-function backsHtml(row) {
-  const items = row.backs.map((back) => {
-    const gradients = back.grads.map((edge) => `∂${escape(edge.name)} ${shapeOf(edge.array)}`).join(', ');
-    const parts = [
-      (picture.passes?.length > 1 ? `<b>${escape(passName(back))}</b> ` : '') + (gradients || 'no gradient asked for'),
-      back.ops.length ? `<span class="soft">ran ${[...new Set(back.ops)].map(escape).join(', ')}</span>` : '',
-      links(back.rows.map((id) => byId.get(id))),
-    ];
-    return `<li>${parts.filter(Boolean).join('<br>')}</li>`;
-  });
-  const stops = row.stops.map((text) => `<li class="mark stop">■ ${escape(text)}</li>`);
-  return section('Backward', items.length || stops.length ? `<ul>${items.join('')}${stops.join('')}</ul>` : '');
+function parameterItem(param) {
+  const notes = [
+    param.next === null ? `v${param.version}` : `v${param.version} → v${param.next}`,
+    param.role === 'parameter' ? '' : param.role,
+    param.grad === null ? '' : norm(param.grad),
+    param.stop ? `■ ${escape(param.stop)}` : '',
+  ];
+  return lines(
+    `<b>${breakable(param.path)}</b> ${typeOf(param.array)}`,
+    notes.filter(Boolean).join(' · '),
+    byId.has(param.shared) ? `shared with ${link(byId.get(param.shared))}` : '',
+  );
 }
 
-function updatesHtml(row) {
-  const items = updatesTogether(row).map((update) => {
-    const state = update.state.map((text) => `<br>${escape(text)}`).join('');
-    return `<li><b>${escape(update.optimizer)}</b> ${settings(update.settings)}${state}</li>`;
-  });
-  return section('Update', items.length ? `<ul>${items.join('')}</ul>` : '');
+const updateItem = (update) =>
+  lines(`<b>${escape(update.optimizer)}</b> ${settings(update.settings)}`, ...update.state.map(escape));
+
+function inputsHtml(row) {
+  const items = row.edges.map((edge) => `${escape(edge.name)} ${typeOf(edge.array)} ${link(edge.row)}`);
+  return list(items.slice(0, MOST_LISTED)) + more(items.length);
 }
 
 function opDetails(row) {
   const extras = Object.entries(row.extras).map(([name, array]) => `${escape(name)} ${typeOf(array)}`);
-  const facts = [
+  const stops = each(row.stops, (text) => `<p class="mark stop">■ ${escape(text)}</p>`);
+  return [
+    `<h2>${soft(shortName(row))} ${breakable(row.op)}${timesOf(row)}</h2>`,
+    `<p class="soft">${each(bandsAround(row), (band) => escape(band.name), ' › ') || 'outside every module'}</p>`,
+    marksList(row),
+    sourceHtml(row),
+    '<dl>',
     fact('output', row.out ? typeOf(row.out) : ''),
     fact('bytes', row.sum.out_bytes ? exactly(row.sum.out_bytes) : ''),
     fact('also', extras.join('<br>')),
-    fact('settings', escape(row.attributes)),
-    fact('numbers', row.numbers.map(escape).join('<br>')),
+    fact('settings', settings(row.attributes)),
+    fact('numbers', each(row.numbers, escape, '<br>')),
     timeFacts(row.sum),
     flopFacts(row.sum),
-  ];
-  const path = bandsAround(row).map((band) => escape(band.name)).join(' › ') || 'outside every module';
-  return (
-    `<h2><span class="soft">${shortName(row)}</span> ${breakable(row.op)}${timesOf(row)}</h2><p class="soft">${path}</p>${marksList(row)}` +
-    `${sourceHtml(row)}<dl>${facts.join('')}</dl>${backsHtml(row)}${savedHtml(row)}${parametersHtml(row)}${updatesHtml(row)}` +
-    section('Inputs', inputsHtml(row)) +
-    section('Used by', links(users.get(row.id) ?? []))
-  );
+    '</dl>',
+    section('Backward', list(row.backs.map(backItem)) + stops),
+    section('Saved for backward', list(row.saved.map(savedItem))),
+    section('Parameters', list(row.params.map(parameterItem))),
+    section('Update', list(updatesTogether(row).map(updateItem))),
+    section('Inputs', inputsHtml(row)),
+    section('Used by', links(users.get(row.id) ?? [])),
+  ].join('');
 }
 
-function inputsHtml(row) {
-  const items = row.edges.map((edge) => `<li>${escape(edge.name)} ${typeOf(edge.array)} ${link(edge.row)}</li>`);
-  return items.length ? `<ul>${items.slice(0, MOST_LISTED).join('')}</ul>` + more(items.length) : '';
-}
+// -- a module, an input, a loss ---------------------------------------------------------------------------------------
 
 function bandDetails(band) {
   const { sum } = band;
-  const facts = [
-    fact('ops', counted(sum.ops, 'op')),
+  const marks = band.digest.marks.slice(0, MOST_LISTED);
+  return [
+    `<h2>${breakable(band.path || band.name)}${timesOf(band)}</h2>`,
+    `<p class="soft">${escape(band.module || band.role)}</p>`,
+    each(marks, (mark) => `<p class="mark ${mark.kind}">${markText(mark)}</p>${link(mark.op)}`),
+    '<dl>',
+    fact('holds', counted(sum.ops, 'op')),
     fact('output', band.out ? typeOf(band.out) : ''),
     fact('parameters', sum.parameters ? `${integer(sum.parameters)} in ${counted(sum.tensors, 'tensor')}` : ''),
     fact('saved', sum.saved_bytes ? exactly(sum.saved_bytes) : ''),
     fact('gradient', sum.gradient === null ? '' : norm(sum.gradient)),
     timeFacts(sum),
     flopFacts(sum),
-  ];
-  const marks = band.digest.marks.slice(0, MOST_LISTED).map((mark) => `<p class="mark ${mark.kind}">${GLYPHS[mark.kind] ?? '■'} ${escape(mark.text)}</p>${link(mark.op)}`);
-  return (
-    `<h2>${breakable(band.path || band.name)}${timesOf(band)}</h2><p class="soft">${escape(band.module || band.role)}</p>${marks.join('')}` +
-    `<dl>${facts.join('')}</dl><button class="link" data-toggle="${band.index}">${openBands[band.index] ? 'Close' : 'Open'}</button>`
-  );
+    '</dl>',
+    `<button class="link" data-toggle="${band.index}">${openBands[band.index] ? 'Close' : 'Open'}</button>`,
+  ].join('');
 }
 
-/** An input or a loss. */
+const INPUT_ROLES = { input: 'given to the step', constant: 'a constant' };
+
 function endDetails(row) {
-  const what = row.kind === 'input' ? { input: 'given to the step', constant: 'a constant' }[row.role] ?? row.role : row.backward_pass === null ? 'an output' : 'where a backward pass begins';
-  return (
-    `<h2>${breakable(row.name)}</h2><p class="soft">${escape(what)}</p><dl>${fact('value', row.array ? typeOf(row.array) : '')}${fact('begins with', escape(row.seed))}</dl>` +
-    section('From', links(row.edges.map((edge) => edge.row))) +
-    section('Used by', links(users.get(row.id) ?? []))
-  );
+  const end = row.backward_pass === null ? 'an output' : 'where a backward pass begins';
+  return [
+    `<h2>${breakable(row.name)}</h2>`,
+    `<p class="soft">${row.kind === 'input' ? (INPUT_ROLES[row.role] ?? escape(row.role)) : end}</p>`,
+    `<dl>${fact('value', row.array ? typeOf(row.array) : '')}${fact('begins with', escape(row.seed ?? ''))}</dl>`,
+    section('From', links(row.edges.map((edge) => edge.row))),
+    section('Used by', links(users.get(row.id) ?? [])),
+  ].join('');
 }
 
-/** The step as a whole: what to look at first. */
-function overview() {
-  const alarms = rows.filter((row) => alarmsOf(row).length);
-  const ranked = rows.filter((row) => isOp(row)).map((row) => [row, amountOf(row)]).filter(([, amount]) => amount > 0);
-  ranked.sort((a, b) => b[1] - a[1] || a[0].index - b[0].index);
-  const whole = { time: totalMs, flops: totalFlops, memory: total.out_bytes + total.saved_bytes }[measure];
-  const largest = ranked.slice(0, MOST_LISTED).map(([row, amount]) => {
+// -- the step as a whole ----------------------------------------------------------------------------------------------
+
+const ADVICE =
+  'Point at a card to see what is known about it. Click it, or press Enter, to keep it here and to light up ' +
+  'its backward partner, what it saves, its inputs and outputs. Esc lets go.';
+
+/** The ops that take most of what is measured, in all lanes together. */
+function ranking() {
+  const amounts = rows.filter(isOp).map((row) => ({ row, amount: amountOf(row) }));
+  const ranked = amounts
+    .filter(({ amount }) => amount > 0)
+    .sort((a, b) => b.amount - a.amount || a.row.index - b.row.index);
+  const { text, whole } = MEASURES[measure];
+  return each(ranked.slice(0, MOST_LISTED), ({ row, amount }) => {
     const share = amount / whole;
-    return `<li>${link(row)}<span class="amount">${MEASURES[measure].text(amount)} · ${percent(share)}</span><span class="bar ${heatOf(share)}" style="--length:${round5(amount / ranked[0][1])}"></span></li>`;
+    const bar = `<span class="bar ${heatOf(share)}" style="--length:${round5(amount / ranked[0].amount)}"></span>`;
+    return `<li>${link(row)}<span class="amount">${text(amount)} · ${percent(share)}</span>${bar}</li>`;
   });
-  const heading = { time: 'Most time', flops: 'Most FLOPs', memory: 'Most memory' }[measure];
-  return (
-    '<h2>The step</h2><p class="soft">Point at a card to see what is known about it. Click it, or press Enter, to keep it here and to light up ' +
-    'its backward partner, what it saves, its inputs and outputs. Esc lets go.</p>' +
-    section('Look here', alarms.slice(0, MOST_LISTED).map((row) => marksList(row) + link(row)).join('')) +
-    section(heading, largest.length ? `<ol class="ranking">${largest.join('')}</ol>` : '')
-  );
 }
 
-/** All that a row takes of what is measured, in all lanes. */
-function amountOf(row) {
-  return ['forward', 'saved', 'backward', 'update'].reduce((sum, lane) => sum + (MEASURES[measure].take(row.sum, lane)?.[0] ?? 0), 0);
+function overview() {
+  const alarms = rows.filter((row) => alarmsOf(row).length).slice(0, MOST_LISTED);
+  const most = ranking();
+  return [
+    `<h2>The step</h2><p class="soft">${ADVICE}</p>`,
+    section(
+      'Look here',
+      each(alarms, (row) => marksList(row) + link(row)),
+    ),
+    section(`Most ${MEASURES[measure].name}`, most && `<ol class="ranking">${most}</ol>`),
+  ].join('');
 }
 
 /** Show what is known about a row; about the whole step for null. */
 function showDetails(row) {
-  byElementId('details').innerHTML = row === null ? overview() : isBand(row) ? bandDetails(row) : isOp(row) ? opDetails(row) : endDetails(row);
+  const detailsOf = () => (isBand(row) ? bandDetails(row) : isOp(row) ? opDetails(row) : endDetails(row));
+  byElementId('details').innerHTML = row === null ? overview() : detailsOf();
 }

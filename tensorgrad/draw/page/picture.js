@@ -8,10 +8,11 @@ const picture = JSON.parse(byElementId('picture').textContent);
 const complete = (entry, kind) => ({ ...picture.defaults[kind], ...entry });
 const completeAll = (entries, kind) => entries.map((entry) => complete(entry, kind));
 const completeArray = (array) => (array ? complete(array, 'array') : null);
-const completeEdges = (edges) => completeAll(edges, 'edge').map((edge) => ({ ...edge, array: completeArray(edge.array) }));
-const withArrays = (entries, kind) => completeAll(entries, kind).map((entry) => ({ ...entry, array: completeArray(entry.array) }));
+const withArrays = (entries, kind) =>
+  entries.map((entry) => ({ ...complete(entry, kind), array: completeArray(entry.array) }));
 
-const NO_CARDS = { inputs: [], params: [], saved: [], backs: [], updates: [], stops: [], marks: [] }; // of inputs, losses and bands
+// What only ops have, for other rows.
+const NO_CARDS = { inputs: [], params: [], saved: [], backs: [], updates: [], stops: [], marks: [] };
 
 function completeRow(given) {
   const row = { ...NO_CARDS, ...complete(given, given.kind) };
@@ -19,10 +20,10 @@ function completeRow(given) {
   row.out = completeArray(row.out);
   row.array = completeArray(row.array);
   if (row.kind !== 'op') return row;
-  row.inputs = completeEdges(row.inputs);
+  row.inputs = withArrays(row.inputs, 'edge');
   row.params = withArrays(row.params, 'param');
   row.saved = withArrays(row.saved, 'saved');
-  row.backs = completeAll(row.backs, 'back').map((back) => ({ ...back, grads: completeEdges(back.grads) }));
+  row.backs = completeAll(row.backs, 'back').map((back) => ({ ...back, grads: withArrays(back.grads, 'edge') }));
   row.updates = completeAll(row.updates, 'update');
   for (const name of Object.keys(row.extras)) row.extras[name] = completeArray(row.extras[name]);
   return row;
@@ -57,6 +58,9 @@ rows.forEach((row, index) => {
   else children.get(row.band).push(row);
 });
 
+/** Whether a row's values flow down the forward lane. Others name where theirs come from. */
+const isInChain = (row) => !isOp(row) || row.lane === 'forward';
+
 /** Whether a backward pass reached a row, so that it has a card in the backward lane. */
 const isReached = (row) => row.backs.length > 0 || (row.kind === 'loss' && row.backward_pass !== null);
 
@@ -88,7 +92,8 @@ const isAlarm = (mark) => mark.kind === 'error' || mark.first || (mark.kind === 
 const alarmsOf = (row) => row.marks.filter(isAlarm);
 
 /** Which of several backward passes: "pass 2: loss_g". */
-const passName = (back) => [`pass ${back.backward_pass + 1}`, picture.passes?.[back.backward_pass]].filter(Boolean).join(': ');
+const passName = (back) =>
+  [`pass ${back.backward_pass + 1}`, picture.passes?.[back.backward_pass]].filter(Boolean).join(': ');
 
 /** How many rows a row stands for, where equal ones are folded: " ×12". */
 const timesOf = (row) => (row.times > 1 ? ` ×${row.times}` : '');
@@ -102,7 +107,10 @@ const deepest = Math.max(0, ...rows.map((row) => (isBand(row) ? row.depth + 1 : 
 function updatesTogether(row) {
   const groups = new Map();
   for (const update of row.updates) push(groups, `${update.optimizer}\n${update.settings}`, update);
-  return [...groups.values()].map((updates) => ({ ...updates[0], state: [...new Set(updates.flatMap((update) => update.state))] }));
+  return [...groups.values()].map((updates) => {
+    const state = new Set(updates.flatMap((update) => update.state));
+    return { ...updates[0], state: [...state] };
+  });
 }
 
 /** What a closed band has to tell beside its sums. */

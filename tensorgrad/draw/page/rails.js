@@ -17,7 +17,8 @@ function packRails(spans, stripCount, limit) {
     for (let half = 2 * span.first + 1; half <= 2 * span.last && used !== full; half++) used |= taken[half];
     span.rail = -1;
     for (let rail = 0; rail < limit && span.rail < 0; rail++) if (!((used >> rail) & 1)) span.rail = rail;
-    if (span.rail >= 0) for (let half = 2 * span.first + 1; half <= 2 * span.last; half++) taken[half] |= 1 << span.rail;
+    if (span.rail >= 0)
+      for (let half = 2 * span.first + 1; half <= 2 * span.last; half++) taken[half] |= 1 << span.rail;
   }
   return order;
 }
@@ -29,8 +30,9 @@ function railsWhenOpen() {
   const reach = { forward: new Map(), backward: new Map() }; // of a rung's output: the last rung that takes it
   for (const row of rows) {
     for (const edge of row.edges) {
-      const from = place.get(edge.row), to = place.get(row);
-      if (from === undefined || to === undefined || to - from < 2) continue;
+      const from = place.get(edge.row);
+      const to = place.get(row);
+      if (from === undefined || to - from < 2 || !isInChain(row) || !isInChain(edge.row)) continue;
       reach.forward.set(from, Math.max(to, reach.forward.get(from) ?? 0));
       if (edge.grad) reach.backward.set(from, Math.max(to, reach.backward.get(from) ?? 0));
     }
@@ -48,10 +50,10 @@ function edgesShown() {
   const leaving = new Map();
   for (const row of rows) {
     const to = stripOf[row.index];
-    if (to < 0) continue;
+    if (to < 0 || !isInChain(row)) continue;
     for (const edge of row.edges) {
       const from = stripOf[edge.row.index];
-      if (from < 0 || from >= to) continue;
+      if (from < 0 || from >= to || !isInChain(edge.row)) continue;
       if (!leaving.has(from)) leaving.set(from, new Map());
       const targets = leaving.get(from);
       if (!targets.has(to)) targets.set(to, { to, grad: false, hot: false, hotGrad: false });
@@ -75,7 +77,8 @@ function route(strips) {
     next[k] = below;
     if (strips[k].holdsCards) below = k;
   }
-  const chain = [], spans = [];
+  const chain = [];
+  const spans = [];
   for (const [from, byTarget] of edgesShown()) {
     const targets = [...byTarget.values()].sort((a, b) => a.to - b.to);
     const near = targets.filter((target) => target.to === next[from]);

@@ -6,7 +6,8 @@ const FIELDS = /^(op|name|shape|line):(.+)$/;
 function searchable(row) {
   if (isBand(row) || row.beside) return null;
   const arrays = [row.out ?? row.array, ...row.params.map((param) => param.array)].filter(Boolean);
-  const names = [...bandsAround(row).slice(-1).map((band) => band.path), row.name, ...row.params.map((param) => param.path)];
+  const path = row.band === TOP ? '' : rows[row.band].path;
+  const names = [path, row.name, ...row.params.map((param) => param.path)];
   return {
     op: (row.op ?? row.kind).toLowerCase(),
     name: [...names, isOp(row) ? `r${row.number}` : ''].join(' ').toLowerCase(),
@@ -23,17 +24,22 @@ let shownHits = []; // strips with a mark
 function search(text) {
   index ??= rows.map(searchable);
   const terms = text.toLowerCase().trim().split(/\s+/).filter(Boolean);
-  hits = terms.length ? rows.filter((row) => index[row.index] && terms.every((term) => matches(index[row.index], term))) : [];
+  hits = terms.length
+    ? rows.filter((row) => index[row.index] && terms.every((term) => matches(index[row.index], term)))
+    : [];
   current = -1;
   showHits();
-  byElementId('found').textContent = !terms.length ? '' : hits.length ? counted(hits.length, 'match').replace('matchs', 'matches') : 'no match';
+  byElementId('found').textContent = terms.length ? matchCount(hits.length) : '';
 }
+
+const matchCount = (n) => (n ? `${integer(n)} match${n === 1 ? '' : 'es'}` : 'no match');
 
 function matches(found, term) {
   const asShape = term.replace(/(\d)[x×](?=\d)/g, '$1,');
   const [, field, rest] = FIELDS.exec(term) ?? [];
   if (field) return found[field].includes(field === 'shape' ? rest.replace(/[x×]/g, ',') : rest);
-  return found.op.includes(term) || found.name.includes(term) || found.line.includes(term) || (/\d/.test(term) && found.shape.includes(asShape));
+  const inWords = [found.op, found.name, found.line].some((text) => text.includes(term));
+  return inWords || (/\d/.test(term) && found.shape.includes(asShape));
 }
 
 /** Mark what was found: the card of a rung shown, or the number of matches at the title of a closed band. */
@@ -52,7 +58,7 @@ function showHits() {
   for (const box of document.querySelectorAll('.matches:not([hidden])')) box.hidden = true;
   for (const [k, n] of inside) {
     const box = bandElement(strips[k].row).querySelector('.matches');
-    box.textContent = n === 1 ? '1 match' : `${integer(n)} matches`;
+    box.textContent = matchCount(n);
     box.hidden = false;
   }
 }

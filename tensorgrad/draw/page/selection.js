@@ -8,7 +8,14 @@ const isSelected = (row) => selected !== null && isWithin(row, selected);
 function related(row) {
   if (isBand(row)) return relatedToBand(row);
   const found = [[row, isOp(row) ? row.lane : 'forward', isOp(row) ? 'selected' : row.kind]];
-  const own = { backward: 'its backward', saved: 'saved', parameters: 'parameters', gradients: 'gradients', update: 'update', next: 'next step' };
+  const own = {
+    backward: 'its backward',
+    saved: 'saved',
+    parameters: 'parameters',
+    gradients: 'gradients',
+    update: 'update',
+    next: 'next step',
+  };
   for (const [lane, word] of Object.entries(own)) found.push([row, lane, word]);
   for (const edge of row.edges) {
     found.push([edge.row, 'forward', 'input']);
@@ -18,9 +25,11 @@ function related(row) {
     found.push([user, 'forward', 'output']);
     if (user.edges.some((edge) => edge.row === row && edge.grad)) found.push([user, 'backward', 'sends gradient']);
   }
-  for (const value of row.saved) if (byId.has(value.shares)) found.push([byId.get(value.shares), 'saved', 'same memory']);
+  for (const value of row.saved)
+    if (byId.has(value.shares)) found.push([byId.get(value.shares), 'saved', 'same memory']);
   for (const keeper of keepersOf.get(row.id) ?? []) found.push([keeper, 'saved', 'keeps this']);
-  for (const param of row.params) if (byId.has(param.shared)) found.push([byId.get(param.shared), 'parameters', 'shared']);
+  for (const param of row.params)
+    if (byId.has(param.shared)) found.push([byId.get(param.shared), 'parameters', 'shared']);
   for (const back of row.backs) for (const id of back.rows) found.push([byId.get(id), 'forward', 'its backward']);
   return found;
 }
@@ -30,7 +39,8 @@ function relatedToBand(band) {
   const found = [];
   for (const row of rows) {
     for (const edge of row.edges) {
-      const from = isWithin(edge.row, band), to = isWithin(row, band);
+      const from = isWithin(edge.row, band);
+      const to = isWithin(row, band);
       if (from && !to) found.push([row, 'forward', 'output']);
       if (to && !from) found.push([edge.row, 'forward', 'input']);
     }
@@ -56,7 +66,7 @@ function showSelection() {
   document.documentElement.classList.toggle('has-selection', selected !== null);
   if (selected === null) return;
   const own = stripOf[selected.index];
-  lit = own >= 0 ? strips[own].element : elementsOf[selected.index].head ?? null;
+  lit = own >= 0 ? strips[own].element : (elementsOf[selected.index].head ?? null);
   lit?.classList.add('selected');
   lit?.setAttribute('aria-selected', true);
   for (const [row, lane, word] of related(selected)) tag(row, lane, word);
@@ -80,7 +90,11 @@ function select(row) {
   update();
   showDetails(selected);
   try {
-    history.replaceState(null, '', selected ? `#${encodeURIComponent(selected.id)}` : location.pathname + location.search);
+    history.replaceState(
+      null,
+      '',
+      selected ? `#${encodeURIComponent(selected.id)}` : location.pathname + location.search,
+    );
   } catch {
     // a page without an address of its own, as in a notebook, keeps none
   }
@@ -90,7 +104,8 @@ function select(row) {
 function goTo(row) {
   if (row.beside) row = byId.get(row.beside);
   if (selected !== row) select(row);
-  const k = stripOf[row.index], element = k >= 0 ? strips[k].element : elementsOf[row.index].head;
+  const k = stripOf[row.index];
+  const element = k >= 0 ? strips[k].element : elementsOf[row.index].head;
   focusCard(element);
   element.scrollIntoView({ block: 'center', inline: 'nearest' });
 }

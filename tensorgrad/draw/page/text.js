@@ -7,6 +7,9 @@ const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&
 /** Text made safe to stand in HTML, in an element or in an attribute. */
 const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ESCAPES[character]);
 
+/** Each of some items as HTML, one behind the other. */
+const each = (items, toHtml, between = '') => Array.from(items, (item) => toHtml(item)).join(between);
+
 /** A name made safe, which may break after an underscore or a dot. */
 const breakable = (name) => escape(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
 
@@ -51,11 +54,14 @@ function percent(share) {
 const shapeOf = (array) => `(${array.shape.join(',')}${array.shape.length === 1 ? ',' : ''})`;
 
 /** A shape, a dtype and, where it is one known number, that: "(64,10) f32", "() f32 = 2.3026". */
-const typeOf = (array) => shapeOf(array) + (array.dtype ? ` ${array.dtype}` : '') + (array.number === null ? '' : ` = ${figure(array.number)}`);
+function typeOf(array) {
+  const dtype = array.dtype && ` ${array.dtype}`;
+  return shapeOf(array) + dtype + (array.number === null ? '' : ` = ${figure(array.number)}`);
+}
 
 /** A number in so many significant digits; infinities and NaN come as strings and stay what they are. */
 function significant(x, digits) {
-  if (typeof x !== 'number' || Number.isInteger(x) && Math.abs(x) < 1e5) return String(x);
+  if (typeof x !== 'number' || (Number.isInteger(x) && Math.abs(x) < 1e5)) return String(x);
   const plain = x === 0 || (Math.abs(x) >= 1e-4 && Math.abs(x) < 1e5);
   return plain ? String(+x.toPrecision(digits)) : x.toExponential(digits - 1).replace(/\.?0+e/, 'e');
 }

@@ -15,7 +15,8 @@ function buildInside(bandIndex) {
     const box = index === TOP ? byElementId('rows') : bandElement(rows[index]).querySelector(':scope > .body');
     box.innerHTML = children.get(index).map(rowHtml).join('');
     if (index !== TOP) builtBands[index] = 1;
-    for (const element of box.querySelectorAll('.strip')) elementsOf[element.dataset.row][element.dataset.part] = element;
+    for (const element of box.querySelectorAll('.strip'))
+      elementsOf[element.dataset.row][element.dataset.part] = element;
     for (const row of children.get(index)) {
       if (!isBand(row)) continue;
       showOpen(row);
@@ -61,12 +62,16 @@ const MOST_ALARMS = 5; // that are laid open
  */
 function openAtFirst() {
   const bands = rows.filter(isBand);
-  for (const band of bands) if (children.get(band.index).length === 1 && band.sum.ops === 1) openBands[band.index] = 1; // as short open
+  for (const band of bands) {
+    const isShort = children.get(band.index).length === 1 && band.sum.ops === 1; // as short open as closed
+    if (isShort) openBands[band.index] = 1;
+  }
   if (bands.some((band) => band.closed)) {
     for (const band of bands) openBands[band.index] = band.closed ? 0 : 1;
     return;
   }
-  let shown = children.get(TOP).length, level = [TOP];
+  let shown = children.get(TOP).length;
+  let level = [TOP];
   while (level.length) {
     const opened = [];
     for (const index of level) {
@@ -92,7 +97,8 @@ function listStrips() {
   strips = [];
   stripOf.fill(-1);
   const around = []; // the open bands that the current row is in
-  const show = (row, part, holdsCards) => strips.push({ row, part, holdsCards, element: elementsOf[row.index][part] }) - 1;
+  const show = (row, part, holdsCards) =>
+    strips.push({ row, part, holdsCards, element: elementsOf[row.index][part] }) - 1;
   const closeUntil = (index) => {
     while (around.length && around[around.length - 1].end <= index) show(around.pop(), 'foot', false);
   };

@@ -13,15 +13,21 @@ const toggleTheme = () => setTheme(document.documentElement.dataset.theme === 'd
 
 // -- zoom --
 
-const SMALLEST = 0.3, LARGEST = 2.5, SMALLEST_FIT = 0.8;
+const SMALLEST = 0.3;
+const LARGEST = 2.5;
+const SMALLEST_FIT = 0.8;
 let zoom = 1;
 
 /** Zoom, keeping the point (x, y) of the window where it is; the middle of the view by default. */
 function setZoom(wanted, x = null, y = null) {
-  const box = view(), frame = box.getBoundingClientRect(), before = zoom;
+  const box = view();
+  const frame = box.getBoundingClientRect();
+  const before = zoom;
   zoom = Math.min(LARGEST, Math.max(SMALLEST, wanted));
-  const dx = x === null ? frame.width / 2 : x - frame.left, dy = y === null ? frame.height / 2 : y - frame.top;
-  const left = (box.scrollLeft + dx) / before, top = (box.scrollTop + dy) / before;
+  const dx = x === null ? frame.width / 2 : x - frame.left;
+  const dy = y === null ? frame.height / 2 : y - frame.top;
+  const left = (box.scrollLeft + dx) / before;
+  const top = (box.scrollTop + dy) / before;
   byElementId('grid').style.zoom = zoom;
   box.scrollLeft = left * zoom - dx;
   box.scrollTop = top * zoom - dy;
@@ -30,7 +36,8 @@ function setZoom(wanted, x = null, y = null) {
 
 /** As wide as the view, but never so small that it cannot be read. */
 function fitWidth() {
-  const wanted = Math.floor((100 * view().clientWidth) / pictureWidth) / 100, frame = view().getBoundingClientRect();
+  const wanted = Math.floor((100 * view().clientWidth) / pictureWidth) / 100;
+  const frame = view().getBoundingClientRect();
   setZoom(Math.min(1, Math.max(SMALLEST_FIT, wanted)), frame.left, frame.top);
 }
 
@@ -40,14 +47,17 @@ let panning = null; // {x, y, left, top, moved}
 
 function beginPan(event) {
   if (event.button !== 0 || event.target.closest('.card, button, #lanes') || event.pointerType === 'touch') return;
-  const box = view(), frame = box.getBoundingClientRect();
+  const box = view();
+  const frame = box.getBoundingClientRect();
   if (event.clientX >= frame.left + box.clientWidth || event.clientY >= frame.top + box.clientHeight) return; // a scroll bar
   panning = { x: event.clientX, y: event.clientY, left: box.scrollLeft, top: box.scrollTop, moved: false };
 }
 
 function pan(event) {
   if (!panning) return;
-  const dx = event.clientX - panning.x, dy = event.clientY - panning.y, box = view();
+  const dx = event.clientX - panning.x;
+  const dy = event.clientY - panning.y;
+  const box = view();
   if (!panning.moved && Math.hypot(dx, dy) < 4) return;
   panning.moved = true;
   box.classList.add('panning');
@@ -75,14 +85,16 @@ function followScroll() {
 }
 
 function showTrail() {
-  const trail = byElementId('trail'), row = rowAtTop();
+  const trail = byElementId('trail');
+  const row = rowAtTop();
   const path = row ? [...bandsAround(row), ...(isBand(row) ? [row] : [])].map((band) => band.name) : [];
   trail.textContent = path.join(' › ');
 }
 
 /** The strip at a height of the window. */
 function stripAt(y) {
-  let first = 0, last = strips.length - 1;
+  let first = 0;
+  let last = strips.length - 1;
   while (first < last) {
     const middle = (first + last) >> 1;
     if (strips[middle].element.getBoundingClientRect().bottom > y) last = middle;
@@ -93,7 +105,8 @@ function stripAt(y) {
 
 /** The strips at the upper and at the lower edge of the view. */
 function stripsInView() {
-  const heads = byElementId('lanes').getBoundingClientRect(), frame = view().getBoundingClientRect();
+  const heads = byElementId('lanes').getBoundingClientRect();
+  const frame = view().getBoundingClientRect();
   return [stripAt(heads.bottom + 1), stripAt(frame.top + view().clientHeight - 1)];
 }
 
