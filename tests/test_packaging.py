@@ -15,6 +15,7 @@ import tensorgrad as tg
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("tensorgrad", "nn")
 IGNORED = {"__pycache__"}
+IMPORTED_AS = {"pillow": "PIL"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def lines(text):
 
 def requirements(text):
     """The names in a list of requirements, as they are imported."""
-    return {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in lines(text)}
+    names = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in lines(text)}
+    return {IMPORTED_AS.get(name, name) for name in names}
 
 
 def imported_by(folder):
