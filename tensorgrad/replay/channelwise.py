@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..ops.pooling import avg_pool2d_, avg_pool2d_input_grad, gather_winners, max_pool2d_, scatter_winners
+from . import work
 from .program import PrimitiveStep, Program, Stage
-from .work import WORTHWHILE
 
 CHANNELWISE = (max_pool2d_, scatter_winners, gather_winners, avg_pool2d_, avg_pool2d_input_grad)
 
@@ -18,7 +18,7 @@ class ChannelwiseStep(PrimitiveStep):
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         channels = outputs[0].shape[1]
-        if channels < 2 or max(inputs[0].size, outputs[0].size) < WORTHWHILE:
+        if channels < 2 or max(inputs[0].size, outputs[0].size) < work.WORTHWHILE:
             return super().bind(inputs, outputs, scratch)
         return [[self._part(slice(*p), inputs, outputs) for p in ((0, channels // 2), (channels // 2, channels))]]
 

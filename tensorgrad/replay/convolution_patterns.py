@@ -172,7 +172,7 @@ def _fuse(program: Program, group: Group) -> None:
     pool = group.pool
     where = Geometry(shape, w_shape, *along, settings["groups"], pool.attributes["kernel_size"] if pool else (1, 1))
     dtype = program.values[x].dtype
-    padded = settings["padding"] != (0, 0) or _order(program, x) != (1, 2, 3, 0)
+    padded = settings["padding"] != (0, 0) or not _lies_batch_innermost(program, x)
     won = None
     if group.tail and group.heads:
         won = program.new_value((where.places, where.filters, where.rows, where.columns, where.batch), "bool")
@@ -205,14 +205,14 @@ def _fuse(program: Program, group: Group) -> None:
     program.replace(nodes, step, first)
 
 
-def _order(program: Program, value: int) -> tuple[int, ...]:
-    """The memory order of images; that of an argument is ours to choose."""
-    if value in program.arguments and all(
-        isinstance(s, ForwardStep | BackwardStep) or _takes_images(s) for s in program.users().get(value, [])
-    ):
+def _lies_batch_innermost(program: Program, value: int) -> bool:
+    """Whether images lie in memory as (C, H, W, N). An argument may be made to."""
+    takers = program.users().get(value, [])
+    if value in program.arguments and all(isinstance(s, ForwardStep | BackwardStep) or _takes_images(s) for s in takers):
         program.batch_innermost.add(value)
-        return (1, 2, 3, 0)
-    return memory_order(program.values[value].strides)
+        return True
+    images = program.values[value]
+    return memory_order(images) == tuple(sorted((1, 2, 3, 0), key=lambda axis: images.shape[axis] == 1))
 
 
 def _takes_images(step: Step) -> bool:

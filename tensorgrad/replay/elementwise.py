@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
 
+from . import work
 from .homes import memory_order
 from .program import PrimitiveStep, Program, Stage, Step, Work
-from .work import WORTHWHILE, halves, in_turn
-
-PIECE = 1 << 16
-"""Elements of a piece: few enough for those of several arrays to stay in cache, enough to outweigh the calls."""
+from .work import halves, in_turn
 
 
 class ElementwiseStep(Step):
@@ -27,7 +25,9 @@ class ElementwiseStep(Step):
         super().__init__(" + ".join(step.name for step in members), inputs, outputs, [n for s in members for n in s.nodes])
         self.members = members
         self.inside = [v for v in made if v not in outputs]
-        self._shape = program.values[members[0].outputs[0]].shape
+        main = program.values[members[0].outputs[0]]
+        self._shape = main.shape
+        self._steps = max([1, *(main.shape[axis] for axis in memory_order(main)[:1])])  # along the axis that is cut
         self._dtypes = {v: np.dtype(program.values[v].dtype) for v in self.inside}
         later = {v for step in members[1:] for v in step.inputs}
         self.in_place = frozenset(v for v in members[0].in_place if v not in later)
@@ -36,15 +36,15 @@ class ElementwiseStep(Step):
         return sum(self._room(dtype) for dtype in self._dtypes.values())
 
     def _room(self, dtype: np.dtype) -> int:
-        length = int(np.prod(self._shape))
-        outermost = length // max(self._shape, default=1)  # a piece is one place of the first axis at least
-        return min(max(PIECE, outermost), length) * dtype.itemsize // 64 * 64 + 64
+        """Bytes for a piece, of which one step along the axis that is cut is the least."""
+        length = math.prod(self._shape)
+        return min(max(work.PIECE, length // self._steps), length) * dtype.itemsize // 64 * 64 + 64
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         arrays = dict(zip([*self.inputs, *self.outputs], [*inputs, *outputs], strict=True))
         main = next(a for a in outputs if a.shape == self._shape) if outputs else inputs[0]
         cut = Cut(main, arrays)
-        jobs = halves(cut.pieces) if main.size >= WORTHWHILE else [cut.pieces]
+        jobs = halves(cut.pieces) if main.size >= work.WORTHWHILE else [cut.pieces]
         return [
             [
                 in_turn([w for piece in part for w in self._on(cut, piece, space)])
@@ -57,7 +57,7 @@ class ElementwiseStep(Step):
         parts = {v: cut.part(v, piece) for v in [*self.inputs, *self.outputs]}
         shape, begin = cut.shape(piece), 0
         for value, dtype in self._dtypes.items():
-            nbytes = int(np.prod(shape)) * dtype.itemsize
+            nbytes = math.prod(shape) * dtype.itemsize
             parts[value] = space[begin : begin + nbytes].view(dtype).reshape(shape)
             begin += self._room(dtype)
         return [
@@ -70,7 +70,7 @@ class Cut:
     """Arrays of one shape, and what broadcasts to it, cut into pieces along memory."""
 
     def __init__(self, main: np.ndarray, arrays: dict[int, Any]) -> None:
-        order = memory_order(main.strides)
+        order = memory_order(main)
         whole = {v: a for v, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim}
         self._as_given = {v: a for v, a in arrays.items() if v not in whole}
         flat = all(a.shape == main.shape and a.transpose(order).flags.c_contiguous for a in whole.values())
@@ -84,7 +84,7 @@ class Cut:
         stored = main.transpose(order).shape
         self._stored = (main.size,) if flat and main.ndim else stored
         length = self._stored[0] if self._stored else 1
-        step = max(1, PIECE * length // max(main.size, 1))
+        step = max(1, work.PIECE * length // max(main.size, 1))
         self.pieces = (
             [slice(k, min(k + step, length)) for k in range(0, length, step)] if main.ndim and main.size else [slice(0, 1)]
         )
@@ -102,7 +102,7 @@ def fuse_elementwise(program: Program) -> None:
     steps: list[Step] = []
     for run in _runs(program):
         size = program.values[run[0].outputs[0]].nbytes
-        if not _is_elementwise(run[0]) or size < 4 * WORTHWHILE:
+        if not _is_elementwise(run[0]) or size < 4 * work.WORTHWHILE:
             steps += run
             continue
         inside = set(map(id, run))
@@ -133,4 +133,4 @@ def _is_elementwise(step: Step) -> bool:
 
 
 def _shapes(program: Program, step: Step) -> set[Any]:
-    return {(program.values[v].shape, memory_order(program.values[v].strides)) for v in step.outputs}
+    return {(program.values[v].shape, memory_order(program.values[v])) for v in step.outputs}

@@ -11,9 +11,9 @@ from ..graph import Value
 from ..tensor import Tensor
 
 
-def memory_order(strides: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes from the one with the largest step in memory to the one with the smallest."""
-    return tuple(sorted(range(len(strides)), key=lambda axis: -abs(strides[axis])))
+def memory_order(x: Value | np.ndarray) -> tuple[int, ...]:
+    """The axes from the one with the largest step in memory to the one with the smallest; then those of size 1, which take no steps."""
+    return tuple(sorted(range(len(x.shape)), key=lambda axis: (x.shape[axis] == 1, -abs(x.strides[axis]))))
 
 
 def laid_out(memory: memoryview | np.ndarray, shape: tuple[int, ...], dtype: str, order: tuple[int, ...]) -> np.ndarray:
@@ -31,7 +31,7 @@ class Home:
 
     def __init__(self, leaf: Tensor, value: Value) -> None:
         self.leaf = weakref.ref(leaf)
-        self._shape, self._dtype, self._order = value.shape, value.dtype, memory_order(value.strides)
+        self._shape, self._dtype, self._order = value.shape, value.dtype, memory_order(value)
         self.move()
 
     def move(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
 from ..graph import Value
 from ..tensor import Tensor
 from .homes import Home, memory_order, settle
@@ -106,7 +105,7 @@ def _free_for(program: Program, plan: Plan, cell: int, value: int, producer: dic
 def may_overwrite(program: Program, step: Step, source: int, out: int) -> bool:
     """Whether a step may write this output over this input: element for element, in the same layout."""
     a, b, main = (program.values[v] for v in (source, out, step.outputs[0]))
-    same = a.shape == b.shape == main.shape and a.dtype == b.dtype and memory_order(a.strides) == memory_order(b.strides)
+    same = a.shape == b.shape == main.shape and a.dtype == b.dtype and memory_order(a) == memory_order(b)
     return same and source in step.in_place and step.inputs.count(source) == 1
 
 
@@ -119,7 +118,7 @@ def _fits(value: Value, home: Home) -> bool:
     return (
         value.shape == shown.shape
         and value.dtype == str(shown.dtype)
-        and memory_order(value.strides) == memory_order(shown.strides)
+        and memory_order(value) == memory_order(shown)
     )
 
 

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..ops.matmul import linear_, matmul_
+from . import work
 from .program import PrimitiveStep, Program, Stage
 from .work import in_turn
-
-LARGE = 4_000_000
-"""Multiply-adds from which on a product pays for a second thread."""
 
 
 class ProductStep(PrimitiveStep):
@@ -29,7 +27,7 @@ class ProductStep(PrimitiveStep):
         if out.strides[0] < out.strides[1]:  # the rows lie innermost: BLAS is given the product's transpose
             x, y, out, b = y.T, x.T, out.T, None if b is None else b[:, None]
         rows, columns = out.shape
-        if rows * columns * x.shape[1] < LARGE or max(rows, columns) < 2:
+        if rows * columns * x.shape[1] < work.LARGE_PRODUCT or max(rows, columns) < 2:
             return [[_product(x, y, b, out)]]
         if rows >= columns:
             parts = (slice(0, rows // 2), slice(rows // 2, rows))

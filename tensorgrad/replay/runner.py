@@ -46,7 +46,7 @@ class Runner:
         self._bind(None)
 
     def _new(self, value: Value) -> np.ndarray:
-        order = memory_order(value.strides)
+        order = memory_order(value)
         if value.shape and value.id in self.program.batch_innermost:
             order = (1, 2, 3, 0)
         return laid_out(np.empty(max(value.nbytes, 1), np.uint8), value.shape, value.dtype, order)
@@ -101,7 +101,7 @@ class Runner:
             elif value not in self.arrays:
                 entry = self.program.values[value]
                 memory = self.blocks[self.plan.block[value]]
-                self.arrays[value] = laid_out(memory, entry.shape, entry.dtype, memory_order(entry.strides))
+                self.arrays[value] = laid_out(memory, entry.shape, entry.dtype, memory_order(entry))
         return step.bind(inputs, [self.arrays[v] for v in step.outputs], self.scratch)
 
     def _bound_view(self, step: PrimitiveStep, inputs: list[Any]) -> list[Stage]:

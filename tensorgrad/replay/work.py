@@ -12,6 +12,12 @@ from .program import Work
 WORTHWHILE = 1 << 16
 """Elements from which on it pays to give half of a pass over them to another thread."""
 
+PIECE = 1 << 16
+"""Elements of a piece of elementwise work: few enough for several arrays' pieces to stay in cache, enough to outweigh the calls."""
+
+LARGE_PRODUCT = 4_000_000
+"""Multiply-adds from which on a product pays for a second thread."""
+
 
 def halves(jobs: list[Any]) -> list[list[Any]]:
     """Jobs for each thread, those of one thread next to each other; a single job stays whole."""

@@ -1,0 +1,349 @@
+"""What a compiled function does as the function itself does."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+from .helpers import agree, close
+
+
+def training(model, optimizer, loss=nn.cross_entropy):
+    def step(x, t):
+        optimizer.zero_grad()
+        value = loss(model(x), t)
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step, model.parameters()
+
+
+def batches(rng, count, shape, classes=10):
+    return [(rng.random(shape, dtype=np.float32), rng.integers(0, classes, shape[0])) for _ in range(count)]
+
+
+def mlp(rng=0):
+    return nn.Sequential(nn.Linear(12, 16, rng=rng), nn.Tanh(), nn.Linear(16, 10, rng=rng))
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: nn.optim.SGD(p, 0.1),
+    "momentum": lambda p: nn.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda p: nn.optim.Adam(p, 0.01),
+    "adamw": lambda p: nn.optim.AdamW(p, 0.01, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_step_replays(name, rng):
+    def make():
+        model = mlp()
+        return training(model, OPTIMIZERS[name](model.parameters()))
+
+    agree(make, batches(rng, 7, (8, 12)))
+
+
+def test_the_mnist_cnn_replays_fused(rng):
+    def make():
+        model = nn.models.MnistCNN(hidden=16, rng=0)
+        return training(model, nn.optim.SGD(model.parameters(), 0.001))
+
+    images = [(x * 255, t) for x, t in batches(rng, 6, (9, 1, 28, 28))]
+    compiled = agree(make, images)
+    assert "conv2d + relu + max_pool2d" in str(compiled.plan())
+
+
+def test_inference_without_gradients(rng):
+    def make():
+        model = nn.models.MnistCNN(hidden=16, rng=0)
+
+        def logits(x):
+            with tg.no_grad():
+                return model(x)
+
+        return logits, model.parameters()
+
+    agree(make, [(x,) for x, _ in batches(rng, 5, (7, 1, 28, 28))])
+
+
+def test_shapes_are_told_apart(rng):
+    def make():
+        model = mlp()
+        return training(model, nn.optim.Adam(model.parameters(), 0.01))
+
+    sizes = [4, 4, 4, 4, 3, 4, 3, 3, 3, 4, 4, 3, 1, 1, 1, 1]
+    agree(make, [batches(rng, 1, (n, 12))[0] for n in sizes])
+
+
+def test_a_learning_rate_may_change(rng):
+    def make():
+        model = mlp()
+        optimizer = nn.optim.SGD(model.parameters(), 0.1)
+        inner, state = training(model, optimizer)
+        compiled = tg.compile(inner)
+        rates = iter([0.1, 0.1, 0.1, 0.05, 0.2, 0.01])
+
+        def step(x, t):
+            optimizer.lr = next(rates)
+            return compiled(x, t)
+
+        return step, state
+
+    plain, state = make()
+    model = mlp()
+    optimizer = nn.optim.SGD(model.parameters(), 0.1)
+    eager, expected = training(model, optimizer)
+    rates = iter([0.1, 0.1, 0.1, 0.05, 0.2, 0.01])
+    for x, t in batches(rng, 6, (8, 12)):
+        optimizer.lr = next(rates)
+        eager(x, t)
+        plain(x, t)
+        for a, b in zip(state, expected, strict=True):
+            close(a.data, b.data)
+
+
+def test_gradients_add_up_where_the_step_does_not_clear_them(rng):
+    def make():
+        w = tg.Tensor(np.ones((3, 2), np.float32), requires_grad=True)
+
+        def step(x):
+            loss = ((x @ w) ** 2).sum()
+            loss.backward()
+            return loss
+
+        return step, [w]
+
+    agree(make, [(rng.random((4, 3), dtype=np.float32),) for _ in range(8)])
+
+
+def test_dropout_draws_what_it_would_draw_itself(rng):
+    def make():
+        model = nn.Sequential(nn.Linear(12, 32, rng=0), nn.ReLU(), nn.Dropout(0.5, rng=7), nn.Linear(32, 10, rng=1))
+        return training(model, nn.optim.SGD(model.parameters(), 0.1))
+
+    agree(make, batches(rng, 8, (8, 12)))
+
+
+def test_a_rebound_parameter_is_noticed(rng):
+    model = mlp()
+    compiled = tg.compile(lambda x: model(x))
+    x = rng.random((5, 12), dtype=np.float32)
+    for _ in range(4):
+        compiled(x)
+    model.load_state_dict(mlp(rng=3).state_dict())
+    close(compiled(x).data, model(x).data)
+    model.parameters()[0].data = np.zeros_like(model.parameters()[0].data)
+    close(compiled(x).data, model(x).data)
+
+
+def test_a_rebound_parameter_is_noticed_by_an_update_in_place(rng):
+    def make():
+        model = mlp()
+        inner, state = training(model, nn.optim.SGD(model.parameters(), 0.1))
+        count = iter(range(100))
+
+        def step(x, t):
+            if next(count) == 5:
+                model.load_state_dict(mlp(rng=3).state_dict())
+            return compiled(x, t)
+
+        compiled = tg.compile(inner)
+        return step, state, inner, model
+
+    step, state, _, _ = make()
+    _, expected, eager, model = make()
+    for k, (x, t) in enumerate(batches(rng, 8, (8, 12))):
+        if k == 5:
+            model.load_state_dict(mlp(rng=3).state_dict())
+        eager(x, t)
+        step(x, t)
+        for a, b in zip(state, expected, strict=True):
+            close(a.data, b.data)
+
+
+def test_arrays_that_users_hold_keep_their_values(rng):
+    model = mlp()
+    step, parameters = training(model, nn.optim.SGD(model.parameters(), 0.1, momentum=0.9))
+    compiled = tg.compile(step)
+    held = []
+    for x, t in batches(rng, 8, (8, 12)):
+        result = compiled(x, t)
+        arrays = [p.data for p in parameters] + [p.grad.data for p in parameters] + [result.data, parameters[0].data[1:]]
+        arrays += [parameters[0].detach().data, parameters[0].grad.data.T]
+        held += [(a, a.copy()) for a in arrays]
+    for array, then in held:
+        assert np.array_equal(array, then)
+
+
+def test_gradient_tensors_that_users_hold_keep_their_values(rng):
+    model = mlp()
+    step, parameters = training(model, nn.optim.SGD(model.parameters(), 0.1))
+    compiled = tg.compile(step)
+    held = []
+    for x, t in batches(rng, 6, (8, 12)):
+        compiled(x, t)
+        held += [(p.grad, p.grad.numpy()) for p in parameters]
+    for gradient, then in held:
+        assert np.array_equal(gradient.data, then)
+
+
+def test_eager_and_compiled_calls_may_alternate(rng):
+    def make():
+        model = mlp()
+        step, state = training(model, nn.optim.Adam(model.parameters(), 0.01))
+        return step, state
+
+    (step, state), (eager, expected) = make(), make()
+    compiled = tg.compile(step)
+    for k, (x, t) in enumerate(batches(rng, 12, (8, 12))):
+        (step if k % 3 == 1 else compiled)(x, t)
+        eager(x, t)
+        for a, b in zip(state, expected, strict=True):
+            close(a.data, b.data)
+
+
+def test_two_compiled_functions_share_parameters(rng):
+    def make():
+        model = mlp()
+        step, state = training(model, nn.optim.SGD(model.parameters(), 0.1))
+
+        @tg.compile
+        def evaluate(x):
+            with tg.no_grad():
+                return model(x)
+
+        compiled = tg.compile(step)
+
+        def both(x, t):
+            return compiled(x, t), evaluate(x)
+
+        def plain(x, t):
+            return step(x, t), model(x)
+
+        return both, plain, state
+
+    both, _, state = make()
+    _, plain, expected = make()
+    for x, t in batches(rng, 8, (8, 12)):
+        for a, b in zip(both(x, t), plain(x, t), strict=True):
+            close(a.data, b.data)
+        for a, b in zip(state, expected, strict=True):
+            close(a.data, b.data)
+
+
+def test_containers_settings_and_plain_values_pass_through():
+    @tg.compile
+    def step(pair, scale, *, names):
+        return {"sum": pair[0] * scale + pair[1]["b"], "names": names, "none": None}
+
+    for k in range(5):
+        a = np.full(3, k, np.float32)
+        for scale in (2.0, 3.0):
+            out = step((a, {"b": a}), scale, names=("x", "y"))
+            assert out["names"] == ("x", "y") and out["none"] is None
+            assert np.array_equal(out["sum"].data, a * scale + a)
+
+
+def test_a_users_own_primitive_replays(registry):
+    @tg.primitive
+    def cube(x):
+        return x**3
+
+    cube.vjp(x=lambda g, x: g * x * x * 3.0)
+
+    def make():
+        w = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+        def step(x):
+            w.grad = None
+            loss = cube(w * x).sum()
+            loss.backward()
+            return loss
+
+        return step, [w]
+
+    agree(make, [(np.full(3, k, np.float32),) for k in range(6)])
+
+
+def test_a_gradient_with_respect_to_an_argument(rng):
+    @tg.compile
+    def saliency(x):
+        x = tg.Tensor(x, requires_grad=True)
+        (x * x * x).sum().backward()
+        return x.grad
+
+    for _ in range(5):
+        x = rng.random(4, dtype=np.float32)
+        close(saliency(x).data, 3 * x * x)
+
+
+def test_second_derivatives_replay(rng):
+    def make():
+        w = tg.Tensor(rng.random(4), requires_grad=True)
+
+        def step(x):
+            w.grad = None
+            (w * w * w * x).sum().backward(create_graph=True)
+            first, w.grad = w.grad, None
+            (first * first).sum().backward()
+            return first
+
+        return step, [w]
+
+    state = rng.bit_generator.state
+    first = make()
+    rng.bit_generator.state = state
+    second = make()
+    compiled = tg.compile(second[0])
+    for k in range(5):
+        x = np.full(4, k + 1.0)
+        close(compiled(x).data, first[0](x).data)
+        close(second[1][0].grad.data, first[1][0].grad.data)
+
+
+def test_an_outer_trace_sees_the_step_itself(rng):
+    model = mlp()
+    compiled = tg.compile(lambda x: model(x).sum())
+    x = rng.random((3, 12), dtype=np.float32)
+    for _ in range(4):
+        compiled(x)
+    with tg.trace() as graph:
+        compiled(x)
+    assert [node.primitive for node in graph.nodes] == ["linear", "tanh", "linear", "sum"]
+
+
+def test_results_carry_no_graph_and_belong_to_the_caller(rng):
+    w = tg.Tensor([1.0], requires_grad=True)
+    compiled = tg.compile(lambda x: w * x)
+    results = [compiled(np.full(1, k, np.float32)) for k in range(5)]
+    assert [r.item() for r in results] == [0, 1, 2, 3, 4]
+    assert all(r.is_leaf and not r.requires_grad for r in results)
+
+
+def test_memory_is_flat_over_replays(rng):
+    model = mlp()
+    step, _ = training(model, nn.optim.Adam(model.parameters(), 0.01))
+    compiled = tg.compile(step)
+    x, t = batches(rng, 1, (8, 12))[0]
+    for _ in range(5):
+        compiled(x, t)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(200):  # until the interpreter has kept all the small objects that it likes to keep
+            compiled(x, t)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(200):
+            compiled(x, t)
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000  # one more array at each step would be 64,000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
