@@ -86,10 +86,15 @@ class Columns:
 
     Attributes:
         jobs: the tiles.
+        length: of a column, over all groups.
+        ones: whether each group's columns end in a 1, by which a product with the weights and the bias adds the bias.
     """
 
-    def __init__(self, x: np.ndarray, vertical: Axis, horizontal: Axis, groups: int, least: int = TILE_COLUMNS) -> None:
+    def __init__(
+        self, x: np.ndarray, vertical: Axis, horizontal: Axis, groups: int, *, least: int = TILE_COLUMNS, ones: bool = False
+    ) -> None:
         self.groups = groups
+        self.ones = False
         self.patches = patches(padded(batch_innermost(x), vertical, horizontal), vertical, horizontal)
         channels, height, width, *_, batch = self.patches.shape
         self.length = channels * height * width
@@ -98,16 +103,21 @@ class Columns:
             self.jobs = [Tile(0, vertical.count, 0, horizontal.count)]
         else:
             self.jobs = tiles(vertical, horizontal, self.length, batch, x.itemsize, least)
-            self.memory = np.empty(self.length * batch * max(tile.windows for tile in self.jobs), x.dtype)
+            self.ones = ones
+            rows = self.length + groups * ones
+            self.memory = np.empty(rows * batch * max(tile.windows for tile in self.jobs), x.dtype)
 
     def of(self, tile: Tile) -> np.ndarray:
-        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N). They last until the next call."""
-        part = tile.of(self.patches)
-        if self.memory is not None:
-            filled = self.memory[: part.size].reshape(part.shape)
-            np.copyto(filled, part)
-            part = filled
-        return part.reshape(self.groups, self.length // self.groups, -1)
+        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N), with ones one row more. They last until the next call."""
+        part = tile.of(self.patches)  # (C, KH, KW, R, Q, N)
+        part = part.reshape(self.groups, len(part) // self.groups, *part.shape[1:])
+        rows, count = self.length // self.groups, tile.windows * part.shape[-1]
+        if self.memory is None:
+            return part.reshape(self.groups, rows, count)
+        filled = self.memory[: self.groups * (rows + self.ones) * count].reshape(self.groups, rows + self.ones, count)
+        np.copyto(filled[:, :rows].reshape(part.shape), part)
+        filled[:, rows:] = 1
+        return filled
 
 
 def scatter_add(columns: np.ndarray, vertical: Axis, horizontal: Axis, tile: Tile, image: np.ndarray) -> None:

@@ -26,12 +26,16 @@ def correlate(
     """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW)"""
     result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)  # (F, OH, OW, N)
     weights = w.reshape(groups, len(w) // groups, -1)  # (groups, F/groups, C/groups * KH * KW)
-    columns = Columns(x, vertical, horizontal, groups)
+    bias = None if b is None else b.reshape(groups, -1, 1)
+    many = result[0].size > weights.shape[2]  # windows, so that a copy of the weights is worth it
+    columns = Columns(x, vertical, horizontal, groups, ones=bias is not None and many)
+    if columns.ones:
+        weights, bias = np.concatenate([weights, bias], axis=2), None
     for tile in columns.jobs:
         part = _matrices(tile.of(result), groups)  # (groups, F/groups, R * Q * N)
         times_columns(weights, columns.of(tile), part)
-        if b is not None:
-            np.add(part, b.reshape(groups, -1, 1), out=part)
+        if bias is not None:
+            np.add(part, bias, out=part)
     return delivered(result, out)
 
 

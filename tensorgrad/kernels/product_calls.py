@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from .products import _pieces as pieces
+from .products import SMALL, SMALL_RESULT, pieces
 from .winners import Call
 
 
@@ -14,7 +14,7 @@ def times_columns(weights: np.ndarray, columns: np.ndarray, out: np.ndarray) -> 
     """Write weights (G, M, K) times columns (G, K, P) into `out` (G, M, P)."""
     groups, rows, length = weights.shape
     count = columns.shape[2]
-    piece, number = pieces(rows * length, count)
+    piece, number = pieces(rows * length, count, SMALL)
     if number < 2:
         return [partial(np.matmul, weights, columns, out=out)]
     whole = piece * number
@@ -30,7 +30,7 @@ def add_times_transposed(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> lis
     """Add a (G, M, P) times b (G, K, P) transposed to `total` (G, M, K)."""
     groups, rows, count = a.shape
     length = b.shape[1]
-    piece, number = pieces(rows * length, count)
+    piece, number = pieces(rows * length, count, SMALL_RESULT)
     share = np.empty_like(total)
     add = partial(np.add, total, share, out=total)
     if number < 2:

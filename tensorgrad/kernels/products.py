@@ -13,14 +13,17 @@ PIECE = 1_000_000
 """The multiply-adds of a piece."""
 
 SMALL = 512
-"""A product is cut if it makes as many multiply-adds at most for each number along its long side."""
+"""A product with columns is cut if it makes as many multiply-adds at most for each of them."""
+
+SMALL_RESULT = 1000
+"""A product along the long side is cut if its result has as many numbers at most."""
 
 
 def times_columns(weights: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     """Write weights (G, M, K) times columns (G, K, P) into `out` (G, M, P)."""
     groups, rows, length = weights.shape
     count = columns.shape[2]
-    piece, number = _pieces(rows * length, count)
+    piece, number = pieces(rows * length, count, SMALL)
     if number < 2:
         np.matmul(weights, columns, out=out)
         return
@@ -36,7 +39,7 @@ def times_transposed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (G, M, P) times b (G, K, P) transposed -> (G, M, K)."""
     groups, rows, count = a.shape
     length = b.shape[1]
-    piece, number = _pieces(rows * length, count)
+    piece, number = pieces(rows * length, count, SMALL_RESULT)
     if number < 2:
         if rows < length <= 1024:  # BLAS does better with few columns than with few rows
             return np.matmul(b, a.transpose(0, 2, 1)).transpose(0, 2, 1)
@@ -50,9 +53,12 @@ def times_transposed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return total
 
 
-def _pieces(work: int, count: int) -> tuple[int, int]:
-    """How long the pieces are, and how many whole ones there are, for `work` multiply-adds at each of `count` columns."""
-    if work > SMALL or not work:
+def pieces(work: int, count: int, most: int) -> tuple[int, int]:
+    """How long the pieces are, and how many whole ones there are, for `work` multiply-adds at each of `count` columns.
+
+    One piece is all of it, as for more than `most` multiply-adds.
+    """
+    if work > most or not work:
         return count, 1
-    piece = PIECE // work // 64 * 64
+    piece = max(64, PIECE // work // 64 * 64)
     return piece, count // piece
