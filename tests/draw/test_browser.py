@@ -407,15 +407,15 @@ PIECES = """() => [...document.querySelectorAll('.strip')].filter(e => e.checkVi
 
 
 def edges_of(picture: dict, shown: dict[int, int]) -> set[tuple[int, int]]:
-    """The edges between shown strips, from the picture."""
-    place = {row["id"]: k for k, row in enumerate(picture["rows"])}
+    """The edges between shown strips, from the picture. Ops in other lanes than forward name theirs in words."""
+    place = {row["id"]: k for k, row in enumerate(picture["rows"]) if row.get("lane", "forward") == "forward"}
     found = set()
     for k, row in enumerate(picture["rows"]):
         sources = [edge["row"] for edge in row.get("inputs", [])] + (
             [row["row"]] if row["kind"] == "loss" and "row" in row else []
         )
         for source in sources:
-            if source in place and not picture["rows"][place[source]].get("beside"):
+            if row["id"] in place and source in place and not picture["rows"][place[source]].get("beside"):
                 a, b = shown[place[source]], shown[k]
                 if a != b:
                     found.add((a, b))

@@ -91,7 +91,7 @@ function nameOnChips(pieces, first, targets) {
 }
 
 function chipsHtml(chips) {
-  const shown = chips.slice(0, 3).map((chip) => `<span>${escape(chip)}</span>`);
+  const shown = chips.slice(0, 3).map((chip) => `<span>${escapeHtml(chip)}</span>`);
   return shown.join('') + (chips.length > 3 ? `<span>+${chips.length - 3} more</span>` : '');
 }
 

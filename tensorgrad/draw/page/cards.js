@@ -11,7 +11,7 @@ function card(row, lane, html, kind = '') {
 }
 
 /** A reference to another row in the running text of a card. */
-const reference = (id) => (byId.has(id) ? escape(shortName(byId.get(id))) : '');
+const reference = (id) => (byId.has(id) ? escapeHtml(shortName(byId.get(id))) : '');
 
 const numberHtml = (row) => `<span class="number">r${row.number}</span>`;
 
@@ -19,7 +19,7 @@ const numberHtml = (row) => `<span class="number">r${row.number}</span>`;
 
 const GLYPHS = { error: '▲', nonfinite: '▲', stop: '■' };
 
-const markText = (mark) => `${GLYPHS[mark.kind]} ${escape(mark.text)}`;
+const markText = (mark) => `${GLYPHS[mark.kind]} ${escapeHtml(mark.text)}`;
 const markLine = (mark) => line(markText(mark), `mark ${mark.kind}`);
 const stopLine = (text) => markLine({ kind: 'stop', text });
 const finiteLine = (nonfinite) => (nonfinite ? markLine({ kind: 'nonfinite', text: 'holds infinities or NaN' }) : '');
@@ -68,7 +68,7 @@ const givenHtml = (row) => each([...row.inputs, ...row.params], (given) => named
 const originsHtml = (row) =>
   isInChain(row) || !row.edges.length
     ? ''
-    : line(`from ${each(row.edges, (edge) => escape(shortName(edge.row)), ', ')}`);
+    : line(`from ${each(row.edges, (edge) => escapeHtml(shortName(edge.row)), ', ')}`);
 
 /** The card of the op. It stands in another lane where the op is part of a backward pass or an update that no rung owns. */
 function mainCard(row) {
@@ -76,7 +76,7 @@ function mainCard(row) {
     numberHtml(row),
     row.name && row.name !== row.op ? line(breakable(row.name)) : '',
     row.attributes ? line(settings(row.attributes)) : '',
-    each(row.numbers, (number) => line(escape(number))),
+    each(row.numbers, (number) => line(escapeHtml(number))),
     row.out ? line(typeOf(row.out)) : givenHtml(row),
     originsHtml(row),
     marksHtml(row, row.lane),
@@ -119,7 +119,7 @@ function backwardCard(row) {
   const { backs } = row;
   const stops = each(row.stops, stopLine);
   if (!backs.length) return stops && card(row, 'backward', stops, 'stopped');
-  const heading = (back) => (backs.length > 1 ? line(`<b>${escape(passName(back))}</b>`) : '');
+  const heading = (back) => (backs.length > 1 ? line(`<b>${escapeHtml(passName(back))}</b>`) : '');
   const text =
     title(`∂ ${breakable(row.op)}${timesOf(row)}`) +
     marksHtml(row, 'backward') +
@@ -153,7 +153,7 @@ function updateCards(row) {
     const lines = [
       isMain ? numberHtml(row) : '',
       update.settings ? line(settings(update.settings)) : '',
-      kept.size ? line(`keeps ${each(kept, escape, ', ')}`) : '',
+      kept.size ? line(`keeps ${each(kept, escapeHtml, ', ')}`) : '',
       update === updates.at(-1) ? rest : '',
     ];
     const text = title(breakable(update.optimizer)) + lines.join('');

@@ -39,7 +39,7 @@ const MEASURES = {
   },
 };
 
-const measure = ['time', 'flops', 'memory'].find((name) => MEASURES[name].whole) ?? 'memory';
+let measure = ['time', 'flops', 'memory'].find((name) => MEASURES[name].whole) ?? 'memory';
 
 /** Milliseconds with their share of the step. */
 const timeText = (ms) => (totalMs ? `${duration(ms)} · ${percent(ms / totalMs)}` : duration(ms));

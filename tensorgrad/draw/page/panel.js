@@ -11,7 +11,7 @@ const exactly = (n) => (n > 999 ? `${bytes(n)} ${soft(`(${integer(n)})`)}` : byt
 
 /** A button that leads to a row. */
 function link(row) {
-  const where = isOp(row) && row.band !== TOP ? ` ${soft(escape(rows[row.band].path))}` : '';
+  const where = isOp(row) && row.band !== TOP ? ` ${soft(escapeHtml(rows[row.band].path))}` : '';
   const label = isOp(row) ? `${shortName(row)} ${breakable(row.op)}` : breakable(row.name);
   return `<button class="link" data-go="${row.index}">${label}${where}</button>`;
 }
@@ -38,13 +38,13 @@ function sourceHtml(row) {
   if (!row.source) return '';
   const [file, number] = row.source;
   const text = picture.source?.[file]?.[number];
-  return (text ? `<code>${escape(text)}</code>` : '') + `<div class="soft">${escape(file)}:${number}</div>`;
+  return (text ? `<code>${escapeHtml(text)}</code>` : '') + `<div class="soft">${escapeHtml(file)}:${number}</div>`;
 }
 
 function backItem(back) {
-  const pass = picture.passes?.length > 1 ? `<b>${escape(passName(back))}</b> ` : '';
-  const gradients = each(back.grads, (edge) => `∂${escape(edge.name)} ${shapeOf(edge.array)}`, ', ');
-  const ran = each(new Set(back.ops), escape, ', ');
+  const pass = picture.passes?.length > 1 ? `<b>${escapeHtml(passName(back))}</b> ` : '';
+  const gradients = each(back.grads, (edge) => `∂${escapeHtml(edge.name)} ${shapeOf(edge.array)}`, ', ');
+  const ran = each(new Set(back.ops), escapeHtml, ', ');
   const shown = links(back.rows.map((id) => byId.get(id)));
   return lines(pass + (gradients || 'no gradient asked for'), ran && soft(`ran ${ran}`), shown);
 }
@@ -53,11 +53,11 @@ function savedItem(value) {
   const shares = byId.get(value.shares);
   const maker = byId.get(value.made_by);
   return lines(
-    `◊ <b>${escape(value.name)}</b> ${typeOf(value.array)} · ${bytes(value.bytes)}`,
+    `◊ <b>${escapeHtml(value.name)}</b> ${typeOf(value.array)} · ${bytes(value.bytes)}`,
     value.role === 'parameter' ? 'a parameter, not counted' : '',
     shares ? `same memory as kept by ${link(shares)}` : '',
     maker && maker !== shares ? `made by ${link(maker)}` : '',
-    value.inputs.length ? `for ${each(value.inputs, (name) => `∂${escape(name)}`, ', ')}` : '',
+    value.inputs.length ? `for ${each(value.inputs, (name) => `∂${escapeHtml(name)}`, ', ')}` : '',
   );
 }
 
@@ -66,7 +66,7 @@ function parameterItem(param) {
     param.next === null ? `v${param.version}` : `v${param.version} → v${param.next}`,
     param.role === 'parameter' ? '' : param.role,
     param.grad === null ? '' : norm(param.grad),
-    param.stop ? `■ ${escape(param.stop)}` : '',
+    param.stop ? `■ ${escapeHtml(param.stop)}` : '',
   ];
   return lines(
     `<b>${breakable(param.path)}</b> ${typeOf(param.array)}`,
@@ -76,19 +76,19 @@ function parameterItem(param) {
 }
 
 const updateItem = (update) =>
-  lines(`<b>${escape(update.optimizer)}</b> ${settings(update.settings)}`, ...update.state.map(escape));
+  lines(`<b>${escapeHtml(update.optimizer)}</b> ${settings(update.settings)}`, ...update.state.map(escapeHtml));
 
 function inputsHtml(row) {
-  const items = row.edges.map((edge) => `${escape(edge.name)} ${typeOf(edge.array)} ${link(edge.row)}`);
+  const items = row.edges.map((edge) => `${escapeHtml(edge.name)} ${typeOf(edge.array)} ${link(edge.row)}`);
   return list(items.slice(0, MOST_LISTED)) + more(items.length);
 }
 
 function opDetails(row) {
-  const extras = Object.entries(row.extras).map(([name, array]) => `${escape(name)} ${typeOf(array)}`);
-  const stops = each(row.stops, (text) => `<p class="mark stop">■ ${escape(text)}</p>`);
+  const extras = Object.entries(row.extras).map(([name, array]) => `${escapeHtml(name)} ${typeOf(array)}`);
+  const stops = each(row.stops, (text) => `<p class="mark stop">■ ${escapeHtml(text)}</p>`);
   return [
     `<h2>${soft(shortName(row))} ${breakable(row.op)}${timesOf(row)}</h2>`,
-    `<p class="soft">${each(bandsAround(row), (band) => escape(band.name), ' › ') || 'outside every module'}</p>`,
+    `<p class="soft">${each(bandsAround(row), (band) => escapeHtml(band.name), ' › ') || 'outside every module'}</p>`,
     marksList(row),
     sourceHtml(row),
     '<dl>',
@@ -96,7 +96,7 @@ function opDetails(row) {
     fact('bytes', row.sum.out_bytes ? exactly(row.sum.out_bytes) : ''),
     fact('also', extras.join('<br>')),
     fact('settings', settings(row.attributes)),
-    fact('numbers', each(row.numbers, escape, '<br>')),
+    fact('numbers', each(row.numbers, escapeHtml, '<br>')),
     timeFacts(row.sum),
     flopFacts(row.sum),
     '</dl>',
@@ -116,7 +116,7 @@ function bandDetails(band) {
   const marks = band.digest.marks.slice(0, MOST_LISTED);
   return [
     `<h2>${breakable(band.path || band.name)}${timesOf(band)}</h2>`,
-    `<p class="soft">${escape(band.module || band.role)}</p>`,
+    `<p class="soft">${escapeHtml(band.module || band.role)}</p>`,
     each(marks, (mark) => `<p class="mark ${mark.kind}">${markText(mark)}</p>${link(mark.op)}`),
     '<dl>',
     fact('holds', counted(sum.ops, 'op')),
@@ -137,8 +137,8 @@ function endDetails(row) {
   const end = row.backward_pass === null ? 'an output' : 'where a backward pass begins';
   return [
     `<h2>${breakable(row.name)}</h2>`,
-    `<p class="soft">${row.kind === 'input' ? (INPUT_ROLES[row.role] ?? escape(row.role)) : end}</p>`,
-    `<dl>${fact('value', row.array ? typeOf(row.array) : '')}${fact('begins with', escape(row.seed ?? ''))}</dl>`,
+    `<p class="soft">${row.kind === 'input' ? (INPUT_ROLES[row.role] ?? escapeHtml(row.role)) : end}</p>`,
+    `<dl>${fact('value', row.array ? typeOf(row.array) : '')}${fact('begins with', escapeHtml(row.seed ?? ''))}</dl>`,
     section('From', links(row.edges.map((edge) => edge.row))),
     section('Used by', links(users.get(row.id) ?? [])),
   ].join('');

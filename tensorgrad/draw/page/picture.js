@@ -101,7 +101,7 @@ const timesOf = (row) => (row.times > 1 ? ` ×${row.times}` : '');
 /** The rows of a band that can be seen when all its bands are open. */
 const insideOf = (band) => rows.slice(band.index + 1, band.end);
 
-const deepest = Math.max(0, ...rows.map((row) => (isBand(row) ? row.depth + 1 : 0))); // how many bands nest
+const deepest = rows.reduce((most, row) => (isBand(row) ? Math.max(most, row.depth + 1) : most), 0); // how bands nest
 
 /** Updates that one optimizer makes with the same settings, together: [{optimizer, settings, state}]. */
 function updatesTogether(row) {
@@ -128,8 +128,6 @@ function digest(band) {
   };
 }
 for (const row of rows) if (isBand(row)) row.digest = digest(row);
-
-const LANES = ['parameters', 'forward', 'saved', 'backward', 'gradients', 'update', 'next'];
 
 /** Which lanes have anything in them; the others take no room. */
 const lanesUsed = new Set(['forward']);

@@ -5,16 +5,16 @@ const NBSP = '\u00a0'; // between a figure and its unit, so that no line breaks 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 /** Text made safe to stand in HTML, in an element or in an attribute. */
-const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ESCAPES[character]);
+const escapeHtml = (text) => String(text).replace(/[&<>"']/g, (character) => ESCAPES[character]);
 
 /** Each of some items as HTML, one behind the other. */
 const each = (items, toHtml, between = '') => Array.from(items, (item) => toHtml(item)).join(between);
 
 /** A name made safe, which may break after an underscore or a dot. */
-const breakable = (name) => escape(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
+const breakable = (name) => escapeHtml(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
 
 /** Settings, such as `lr 0.001 eps 1e-08`, made safe; words with a hyphen are not broken there. */
-const settings = (text) => escape(text).replace(/\S*-\S*/g, '<span class="whole">$&</span>');
+const settings = (text) => escapeHtml(text).replace(/\S*-\S*/g, '<span class="whole">$&</span>');
 
 const thousands = new Intl.NumberFormat('en');
 const integer = (n) => thousands.format(n);
