@@ -108,7 +108,7 @@ class Columns:
             self.memory = np.empty(rows * batch * max(tile.windows for tile in self.jobs), x.dtype)
 
     def of(self, tile: Tile) -> np.ndarray:
-        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N), with ones one row more. They last until the next call."""
+        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N), a row more with ones. They last until the next call."""
         part = tile.of(self.patches)  # (C, KH, KW, R, Q, N)
         part = part.reshape(self.groups, len(part) // self.groups, *part.shape[1:])
         rows, count = self.length // self.groups, tile.windows * part.shape[-1]
