@@ -119,6 +119,7 @@ def _differentiate(
     recorder = current().recorder
     if recorder is not None:
         recorder.begin_backward(root)
+    alone = recorder is None and not create_graph
     with setting(builds_graph=create_graph, phase="backward"):
         for node in order:
             g = cotangents.pop(node, None)
@@ -136,7 +137,7 @@ def _differentiate(
             if recorder is not None:
                 recorder.enter_backward(node)
             try:
-                _apply_rules(node, g, cotangents, useful, recorder)
+                _apply_rules(node, g, cotangents, useful, recorder, alone)
             finally:
                 if recorder is not None:
                     recorder.enter_backward(None)
@@ -154,10 +155,15 @@ def _leading_to(wanted: Collection[Node | Tensor], order: list[Node | Tensor]) -
     return useful
 
 
-def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None, recorder: Any) -> None:
-    """Hand the cotangent of a node's output to its rules, and add what they return to the cotangents of its inputs."""
-    residuals = node.restore()
-    for call, edge in zip(node.pullback.calls, node.edges, strict=True):
+def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None, recorder: Any, alone: bool) -> None:
+    """Hand the cotangent of a node's output to its rules, and add what they return to the cotangents of its inputs.
+
+    `alone` says that nobody records the sums or differentiates them: then arrays are added without the engine.
+    """
+    residuals, edges, k = node.restore(), node.edges, 0
+    for call in node.pullback.calls:
+        edge = edges[k]
+        k += 1
         if useful is not None and edge not in useful:
             continue
         where = call.residuals
@@ -167,21 +173,27 @@ def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: s
             elif len(where) == 1:
                 gi = call.function(g, residuals[where[0]])
             else:
-                gi = call.function(g, *[residuals[k] for k in where]) if where else call.function(g)
-            if not isinstance(gi, Tensor):
+                gi = call.function(g, *[residuals[r] for r in where]) if where else call.function(g)
+            if type(gi) is not Tensor and not isinstance(gi, Tensor):
                 raise TypeError(f"the rule must return a tensor, written with primitives, not {type(gi).__name__}")
-            if gi._data.shape != edge.shape:
-                gi = unbroadcast(gi, edge.shape)
+            target = edge if type(edge) is Node else edge._data  # what knows the shape and dtype to come to
+            if gi._data.shape != target.shape:
+                gi = unbroadcast(gi, target.shape)
         except Exception as error:
             name = node.pullback.primitive.argument_names(call.index + 1)[call.index]
             error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {name}.")
             raise
-        if gi._data.dtype != edge.dtype:
-            gi = ops.astype(gi, edge.dtype)
+        if gi._data.dtype != target.dtype:
+            gi = ops.astype(gi, target.dtype)
         if recorder is not None:
             recorder.cotangent(call.index, gi)
         before = cotangents.get(edge)
-        cotangents[edge] = gi if before is None else ops.add(before, gi)
+        if before is None:
+            cotangents[edge] = gi
+        elif alone:
+            cotangents[edge] = Tensor.wrap(np.asarray(np.add(before._data, gi._data)))
+        else:
+            cotangents[edge] = ops.add(before, gi)
 
 
 def _call_by_name(node: Node, call: Call, g: Tensor, residuals: list[Any]) -> Tensor:

@@ -35,17 +35,6 @@ def _untracked(x: Any) -> Untracked | None:
     return Untracked((), None, None, operand)
 
 
-class KeptLeaf(NamedTuple):
-    """A residual that is a leaf, and the version it had."""
-
-    leaf: Tensor
-    version: int
-
-
-OUT = object()
-"""Stands among residuals for the output, which the node keeps as an array: a tensor there would be a cycle."""
-
-
 class Node:
     """One application of a primitive: where its cotangents go, and the residuals that its rules will need.
 
@@ -57,7 +46,8 @@ class Node:
         edges: for each of these rules the node that made its input, or the leaf itself; None once the graph is freed.
         others: the inputs through which no gradient flows, None where one does.
         residuals: what the rules need, in the order of `pullback.keeps`.
-        out: the output's array, where a rule needs it.
+        leaves: those residuals that are leaves, each with the version it had, to notice whether it still holds the value.
+        out: the output's array, where a rule needs it: a tensor among the residuals would be a cycle.
         shape, dtype: of the output, hence of its cotangent.
         scope: the part of the model it ran under.
         record: the entry that a running trace made for it.
@@ -68,6 +58,7 @@ class Node:
         "attributes",
         "dtype",
         "edges",
+        "leaves",
         "others",
         "out",
         "pullback",
@@ -101,20 +92,23 @@ class Node:
         if len(self.edges) != len(inputs):
             self.others = [None if k in pullback.indices else _untracked(x) for k, x in enumerate(inputs)]
         self.residuals: list[Any] = []
+        self.leaves: list[tuple[Tensor, int]] | None = None
         for kind, which in pullback.keeps:
             if kind == "input":
-                x = inputs[which]
-                self.residuals.append(x if type(x) is Tensor and x._node is not None else self._kept(x))
+                self.residuals.append(self._kept(inputs[which]))
             elif kind == "out":
                 self.out = out
-                self.residuals.append(OUT)
+                self.residuals.append(None)
             else:
                 self.residuals.append(self._residual(kind, which, inputs, extras))
 
-    def _kept(self, x: Any) -> Any:
-        """An input as a residual. A leaf goes with its version, to notice later whether it still holds the value."""
+    def _kept(self, x: Any) -> Tensor | None:
+        """An input as a residual."""
         if isinstance(x, Tensor):
-            return x if x._node is not None else KeptLeaf(x, x.version)
+            if x._node is None:
+                self.leaves = self.leaves or []
+                self.leaves.append((x, x.version))
+            return x
         operand = as_operand(x)
         if operand is None or isinstance(operand, np.ndarray):
             return operand if operand is None else Tensor.wrap(operand)
@@ -128,7 +122,7 @@ class Node:
         if kind == "extra":
             return Tensor.wrap(np.asarray(extras[which]))
         if kind == "variadic":
-            return [self._kept(x) for x in inputs[which:]]
+            return tuple(self._kept(x) for x in inputs[which:])
         return tuple(np.shape(x) for x in inputs[which:])  # the shapes of a variadic input
 
     @property
@@ -137,39 +131,28 @@ class Node:
 
     def restore(self) -> list[Any]:
         """The residuals as rules are given them. Refuses if an input has changed since it was kept."""
-        values = []
-        for kept in self.residuals:
-            if type(kept) is KeptLeaf:
-                values.append(self._unchanged(kept))
-            elif kept is OUT:
-                values.append(self._made_anew())
-            elif type(kept) is list:
-                values.append(tuple(self._unchanged(x) if type(x) is KeptLeaf else x for x in kept))
-            else:
-                values.append(kept)
-        return values
-
-    def _unchanged(self, kept: KeptLeaf) -> Tensor:
-        leaf, version = kept
-        if leaf.version != version:
-            calls = self.pullback.calls
-            names = [c.names[k] for c in calls for k, r in enumerate(c.residuals) if self.residuals[r] is kept]
-            name = names[0] if names else self.pullback.primitive.variadic
-            raise RuntimeError(
-                f"{self.name}: its input {name}, of shape {leaf.shape}, "
-                "was given a new value after the forward pass, and the backward pass needs the old one; "
-                "call backward() before you update it"
-            )
-        return leaf
-
-    def _made_anew(self) -> Tensor:
-        """The output as a tensor of this node."""
+        if self.leaves is not None:
+            for leaf, version in self.leaves:
+                if leaf.version != version:
+                    raise self._changed(leaf)
+        if self.out is None:
+            return self.residuals
         out = Tensor.wrap(self.out)
         out._node = self
         out._requires_grad = True
-        return out
+        return [out if kind == "out" else kept for (kind, _), kept in zip(self.pullback.keeps, self.residuals, strict=True)]
+
+    def _changed(self, leaf: Tensor) -> RuntimeError:
+        calls = self.pullback.calls
+        names = [c.names[k] for c in calls for k, r in enumerate(c.residuals) if self.residuals[r] is leaf]
+        name = names[0] if names else self.pullback.primitive.variadic
+        return RuntimeError(
+            f"{self.name}: its input {name}, of shape {leaf.shape}, "
+            "was given a new value after the forward pass, and the backward pass needs the old one; "
+            "call backward() before you update it"
+        )
 
     def free(self) -> None:
         """Let go of everything that the backward pass needed."""
-        self.edges = self.out = None
+        self.edges = self.out = self.leaves = None
         self.residuals = []

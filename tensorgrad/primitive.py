@@ -99,9 +99,11 @@ class Primitive:
         extras: tuple[str, ...] = (),
         view: bool = False,
         elementwise: bool = False,
+        ufunc: np.ufunc | None = None,
         flops: Callable[..., int] | None = None,
     ) -> None:
         self.kernel = kernel
+        self._function = ufunc or kernel
         self.name = kernel.__name__.rstrip("_")
         self.extras = tuple(extras)
         self.view = view
@@ -116,6 +118,7 @@ class Primitive:
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.takes_out = any(p.name == "out" for p in keywords)
         self.attributes = tuple(p.name for p in keywords if p.name != "out")
+        self._attribute_count = len(self.attributes)
         self._defaults = {p.name: p.default for p in keywords if p.name != "out" and p.default is not p.empty}
         self._refuse_bad_names(parameters)
 
@@ -215,38 +218,46 @@ class Primitive:
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Tensor:
         """Apply the kernel, and leave a node in the graph if an input needs a gradient."""
-        return self._apply(inputs, attributes)[0]
+        return self._apply(inputs, attributes, None)
 
     def outputs(self, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
         """Like a call, but returns the extras too: (out, *extras)."""
-        out, extras = self._apply(inputs, attributes)
+        extras: list[np.ndarray] = []
+        out = self._apply(inputs, attributes, extras)
         return out, *(Tensor.wrap(np.asarray(extra)) for extra in extras)
 
-    def _apply(self, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> tuple[Tensor, Sequence[np.ndarray]]:
+    def _apply(self, inputs: tuple[Any, ...], attributes: dict[str, Any], wanted: list[np.ndarray] | None) -> Tensor:
         # Each small operation costs microseconds here, so this is one function and looks things up once.
         arrays, needs, bit = [], 0, 1
         for x in inputs:
-            if isinstance(x, Tensor):
+            if type(x) is Tensor or isinstance(x, Tensor):
                 arrays.append(x._data)
                 if x._requires_grad:
                     needs |= bit
             else:
                 arrays.append(as_operand(x))
-            bit <<= 1
+            bit += bit
         if inputs and type(arrays[0]) is not np.ndarray and not any(isinstance(a, np.ndarray) for a in arrays):
-            return self._apply(tuple(Tensor(x) for x in inputs), attributes)  # numbers alone: float32 is the default here too
-        if len(attributes) != len(self.attributes):
+            return self._apply(tuple(Tensor(x) for x in inputs), attributes, wanted)  # numbers alone: float32 is the default here too
+        if len(attributes) != self._attribute_count:
             attributes = self._completed(attributes)
 
         state = per_thread.state
         recorder = state.recorder
         try:
-            result = self.kernel(*arrays, **attributes) if recorder is None else recorder.run(self, inputs, arrays, attributes)
+            if recorder is not None:
+                result = recorder.run(self, inputs, arrays, attributes)
+            elif attributes:
+                result = self.kernel(*arrays, **attributes)
+            else:
+                result = self._function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays, attributes) from error
         extras: Sequence[np.ndarray] = ()
         if self.extras:
             result, *extras = result
+            if wanted is not None:
+                wanted += extras
         if type(result) is not np.ndarray:  # NumPy returns a scalar where the result has no axes
             result = np.asarray(result)
 
@@ -261,7 +272,7 @@ class Primitive:
                 out._requires_grad = True
         if recorder is not None:
             recorder.record(self, inputs, attributes, (result, *extras), out._node)
-        return out, extras
+        return out
 
     def _completed(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """The attributes given, and the defaults of the others."""
@@ -310,6 +321,7 @@ def primitive(kernel: Callable[..., Any] | None = None, **settings: Any) -> Any:
             integers, booleans, or figures that no rule differentiates through.
         view: the output may share the first input's memory.
         elementwise: each output element depends on the inputs' elements at its place alone.
+        ufunc: the NumPy function that the kernel is no more than a name for; it is then called itself, which is quicker.
         flops: a function (out_shape, *input_shapes) -> floating-point operations, where `Primitive.flops` says it wrong.
 
     >>> import numpy as np

@@ -11,7 +11,7 @@ from .comparison import equal, greater_equal, where_
 from .elementwise import log
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.add)
 def add(x, y, *, out=None):
     """x + y.
 
@@ -25,7 +25,7 @@ def add(x, y, *, out=None):
 add.vjp(x=lambda g: g, y=lambda g: g)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.subtract)
 def subtract(x, y, *, out=None):
     """x - y."""
     return np.subtract(x, y, out=out)
@@ -34,7 +34,7 @@ def subtract(x, y, *, out=None):
 subtract.vjp(x=lambda g: g, y=lambda g: negative(g))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.multiply)
 def multiply(x, y, *, out=None):
     """x * y."""
     return np.multiply(x, y, out=out)
@@ -43,7 +43,7 @@ def multiply(x, y, *, out=None):
 multiply.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.divide)
 def divide(x, y, *, out=None):
     """x / y."""
     return np.divide(x, y, out=out)
@@ -52,7 +52,7 @@ def divide(x, y, *, out=None):
 divide.vjp(x=lambda g, y: g / y, y=lambda g, y, out: -g * out / y)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.negative)
 def negative(x, *, out=None):
     """-x."""
     return np.negative(x, out=out)
@@ -61,7 +61,7 @@ def negative(x, *, out=None):
 negative.vjp(x=lambda g: -g)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.positive)
 def positive(x, *, out=None):
     """+x: the same values in an array of their own."""
     return np.positive(x, out=out)
@@ -88,7 +88,7 @@ def _slope(x, exponent):
 nth_power.vjp(x=lambda g, x, exponent: g * _slope(x, exponent))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.power)
 def power_(x, y, *, out=None):
     """x to the power of y."""
     return np.power(x, y, out=out)

@@ -14,7 +14,7 @@ from ..tensor import Number, Tensor, as_operand
 # -- comparisons are piecewise constant: they have no rules, and gradients stop there ----------------------------------
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.greater)
 def greater(x, y, *, out=None):
     """x > y, as booleans.
 
@@ -25,31 +25,31 @@ def greater(x, y, *, out=None):
     return np.greater(x, y, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.greater_equal)
 def greater_equal(x, y, *, out=None):
     """x >= y, as booleans."""
     return np.greater_equal(x, y, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.less)
 def less(x, y, *, out=None):
     """x < y, as booleans."""
     return np.less(x, y, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.less_equal)
 def less_equal(x, y, *, out=None):
     """x <= y, as booleans."""
     return np.less_equal(x, y, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.equal)
 def equal(x, y, *, out=None):
     """x == y, as booleans."""
     return np.equal(x, y, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.not_equal)
 def not_equal(x, y, *, out=None):
     """x != y, as booleans."""
     return np.not_equal(x, y, out=out)
@@ -112,7 +112,7 @@ def share(x, mine, other):
 share.vjp(x=lambda g, mine, other: share(g, mine, other))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.maximum)
 def maximum(x, y, *, out=None):
     """The greater of x and y; nan if one of them is. Where they are equal, each gets half of the gradient.
 
@@ -126,7 +126,7 @@ def maximum(x, y, *, out=None):
 maximum.vjp(x=lambda g, x, y: share(g, x, y), y=lambda g, x, y: share(g, y, x))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.minimum)
 def minimum(x, y, *, out=None):
     """The lesser of x and y; nan if one of them is. Where they are equal, each gets half of the gradient."""
     return np.minimum(x, y, out=out)

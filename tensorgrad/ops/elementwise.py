@@ -11,7 +11,7 @@ from ..primitive import primitive
 from .comparison import gate
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.exp)
 def exp(x, *, out=None):
     """e to the power of x.
 
@@ -25,7 +25,7 @@ def exp(x, *, out=None):
 exp.vjp(x=lambda g, out: g * out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.log)
 def log(x, *, out=None):
     """The natural logarithm.
 
@@ -39,7 +39,7 @@ def log(x, *, out=None):
 log.vjp(x=lambda g, x: g / x)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.sqrt)
 def sqrt(x, *, out=None):
     """The square root. Its derivative at 0 is infinite.
 
@@ -53,7 +53,7 @@ def sqrt(x, *, out=None):
 sqrt.vjp(x=lambda g, out: g / (out * 2))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.abs)
 def abs(x, *, out=None):
     """The absolute value. Its derivative at 0 is taken to be 0.
 
@@ -67,7 +67,7 @@ def abs(x, *, out=None):
 abs.vjp(x=lambda g, x: g * sign(x))  # |x|'(0) = 0, as sign(0) is
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.sign)
 def sign(x, *, out=None):
     """-1, 0 or 1. It is piecewise constant: it has no rule, and gradients stop here.
 
@@ -78,7 +78,7 @@ def sign(x, *, out=None):
     return np.sign(x, out=out)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.sin)
 def sin(x, *, out=None):
     """The sine of an angle in radians.
 
@@ -92,7 +92,7 @@ def sin(x, *, out=None):
 sin.vjp(x=lambda g, x: g * cos(x))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.cos)
 def cos(x, *, out=None):
     """The cosine of an angle in radians.
 
@@ -106,7 +106,7 @@ def cos(x, *, out=None):
 cos.vjp(x=lambda g, x: -(g * sin(x)))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, ufunc=np.tanh)
 def tanh(x, *, out=None):
     """The hyperbolic tangent.
 
