@@ -84,7 +84,7 @@ def save(
             f"save: no picture can be written as {suffix or 'a file without a suffix'!r}; there are {', '.join(SUFFIXES)}"
         )
     if suffix == ".json":
-        return write(path, graph.to_json().encode())
+        return write(path, graph.to_json().encode("utf-8", "backslashreplace"))  # a lone surrogate becomes its escape
     if suffix == ".html":
         from . import html
 

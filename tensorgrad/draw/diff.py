@@ -131,7 +131,7 @@ def _compared(before: list[Op], after: list[Op]) -> list[Change]:
 
 
 def _paired(old: list[Any], new: list[Any]) -> Iterator[tuple[int, int, int, int]]:
-    """What stands between pairs of equal keys: of `old` from i to j and of `new` from k to m, where j and m are the next pair."""
+    """What stands between pairs of equal keys: of `old` from i to j, of `new` from k to m, where j and m are the next pair."""
     first = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     rest = min(len(old), len(new)) - first
     last = next((k for k in range(rest) if old[-1 - k] != new[-1 - k]), rest)

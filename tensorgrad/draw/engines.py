@@ -89,7 +89,7 @@ def render(source: str, format: str, *, engine: str | None = None, timeout: floa
     if named and named != "none":
         return find(named).draw(source, format, options, timeout)
     reasons = []
-    for candidate in () if named else available():
+    for candidate in available():
         if candidate.formats is not None and format not in candidate.formats:
             reasons.append(f"{candidate.name} draws no {format}")
             continue
@@ -104,7 +104,9 @@ def render(source: str, format: str, *, engine: str | None = None, timeout: floa
 
 
 def available() -> list[Engine]:
-    """The engines that are installed, in the order in which they are tried."""
+    """The engines that are installed, in the order in which they are tried; none where TENSORGRAD_ENGINE says "none"."""
+    if os.environ.get(VARIABLE) == "none":
+        return []
     return [found for look in (_system_dot, _graphviz_pure, _pygraphviz) if (found := look()) is not None]
 
 

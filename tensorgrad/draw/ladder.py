@@ -8,7 +8,7 @@ from . import style, text
 from .dot import begin, close_cluster, open_cluster, shape_node, tip
 from .gutter import Gutter
 from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_title, loss_title, seed
-from .markup import TABLE, cell, font
+from .markup import TABLE, Line, cell, font
 from .metrics import cut, width
 from .picture import Band, Input, Loss, Picture, Row
 from .rails import edges, places, routes
@@ -38,6 +38,8 @@ class Ladder:
         self.right = Gutter(self.returns, style.BACKWARD.line, "right")
         self._crossed = self.routes.touching() | self.returns.touching()
         self._cards = [self.lanes.cards(row) for row in self.places]
+        self._refer(self.routes.references, "forward", "+ from")
+        self._refer(self.returns.references, "backward", "∂ to")
         self._shown = [lane for lane in LANES if lane == "forward" or any(cards.get(lane) for cards in self._cards)]
         shares = [card.share or 0.0 for cards in self._cards for lane in cards.values() for card in lane]
         self._scale = max(shares, default=0.0) or 1.0
@@ -67,6 +69,13 @@ class Ladder:
         if lane == "backward" and self.right.lanes:
             found.append(self.right.cells(place) if isinstance(place, int) else cell(width=self.right.width))
         return found
+
+    def _refer(self, references: dict[int, list[int]], lane: str, how: str) -> None:
+        """Name the other end of ways that found no rail."""
+        for place, sources in references.items():
+            names = ", ".join(self.lanes.reference(self.places[source].id) for source in sources)
+            for card in self._cards[place].get(lane, [])[:1]:
+                card.lines.append(Line(f"{how} {names}", wrap=3))
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ class Rungs:
         fresh = self._take_inputs(op, node)
         op.saved = self._saved(op, node)
         op.backs = [self._back(op, node, p) for p in self._passes(node)]
+        op.scope = text.clean(op.scope)
         self._explain_stops(op, node)
         self._mark(op, node)
         self._sum(op, node)
