@@ -20,7 +20,7 @@ from .graph import Graph
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .replay import ReplayError, compile
-from .state import no_grad, phase, scope
+from .state import no_grad, phase, reading, scope
 from .trace import trace
 
 __version__ = "0.1.0"

@@ -109,3 +109,29 @@ def scope(name: str, kind: str = "", owner: Any = None) -> Iterator[None]:
         yield
     finally:
         state.scope = outside
+
+
+def reading(owner: Any, name: str) -> Any:
+    """An attribute of an object, read by Python code that decides what to run by it, such as the mode of a layer.
+
+    A function made by `tg.compile` runs without its Python code; if what was read has changed since, it is recorded anew.
+    Every `nn.Module` reads its mode (`training`) through this when it is called.
+
+    >>> import tensorgrad as tg
+    >>> class Gain:
+    ...     factor = 2.0
+    >>> gain = Gain()
+    >>> @tg.compile
+    ... def amplify(x):
+    ...     return x * tg.reading(gain, "factor")
+    >>> [amplify(tg.Tensor([1.0])).item() for _ in range(4)]
+    [2.0, 2.0, 2.0, 2.0]
+    >>> gain.factor = 3.0
+    >>> amplify(tg.Tensor([1.0])).item()
+    3.0
+    """
+    value = getattr(owner, name)
+    recorder = current().recorder
+    if recorder is not None:
+        recorder.setting_read(owner, name, value)
+    return value

@@ -180,6 +180,9 @@ class Recorder:
     def data_set(self, leaf: Tensor) -> None:
         """A leaf's data is about to be rebound without an assignment."""
 
+    def setting_read(self, owner: Any, name: str, value: Any) -> None:
+        """Python code decides by an attribute of an object, see `tg.reading`."""
+
     def gradient_read(self, leaf: Tensor) -> None:
         """A leaf's `.grad` is looked at, by the user, an optimizer, or a backward pass that adds to it."""
 

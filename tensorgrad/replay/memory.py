@@ -115,11 +115,7 @@ def _read_once(plan: Plan, step: Step, source: int) -> bool:
 
 def _fits(value: Value, home: Home) -> bool:
     shown = home.shown
-    return (
-        value.shape == shown.shape
-        and value.dtype == str(shown.dtype)
-        and memory_order(value) == memory_order(shown)
-    )
+    return value.shape == shown.shape and value.dtype == str(shown.dtype) and memory_order(value) == memory_order(shown)
 
 
 def _place_in_blocks(program: Program, plan: Plan, last: dict[int, int]) -> None:

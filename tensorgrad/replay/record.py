@@ -85,6 +85,9 @@ class StrictRecorder(Recorder):
             "give it its new value with tg.assign(tensor, value)." + line_of_user()
         )
 
+    def setting_read(self, owner: Any, name: str, value: Any) -> None:
+        self.recording.settings.append((owner, name, value))
+
     def gradient_read(self, leaf: Tensor) -> None:
         found = self.recording
         if leaf not in found.gradients and leaf not in found.expected:

@@ -42,7 +42,7 @@ class Runner:
         self._versions = [(leaf, program.rebindings[leaf]) for leaf in program.assigned]
         sizes = [s.scratch_bytes(np.dtype(program.values[s.outputs[0]].dtype).itemsize) for s in program.steps]
         self.scratch = [np.empty(max(sizes, default=0), np.uint8) for _ in range(2)]
-        self._stages: list[list[Stage]] = [[] for _ in program.steps]
+        self.stages: list[list[Stage]] = [[] for _ in program.steps]
         self._bind(None)
 
     def _new(self, value: Value) -> np.ndarray:
@@ -58,14 +58,14 @@ class Runner:
         for index, step in enumerate(self.program.steps):
             touched = [self.plan.root_of(v) for v in [*step.inputs, *step.outputs] if v is not None]
             if changed is None or not changed.isdisjoint(touched):
-                self._stages[index] = self._bound(step)
+                self.stages[index] = self._bound(step)
         self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
 
     def _joined_stages(self) -> list[Stage]:
         """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves a meeting."""
         joined: list[Stage] = []
         members: list[Step] = []  # the steps in the last stage, if others may join them
-        for step, stages in zip(self.program.steps, self._stages, strict=True):
+        for step, stages in zip(self.program.steps, self.stages, strict=True):
             alone = len(stages) == 1 and len(stages[0]) == 2
             if alone and members and all(self._independent(member, step) for member in members):
                 joined[-1] = [in_turn(pair) for pair in zip(joined[-1], stages[0], strict=True)]
@@ -115,7 +115,7 @@ class Runner:
 
     @property
     def threaded(self) -> bool:
-        return any(len(stage) > 1 for stages in self._stages for stage in stages)
+        return any(len(stage) > 1 for stages in self.stages for stage in stages)
 
     # -- running -----------------------------------------------------------------------------------------------------
 

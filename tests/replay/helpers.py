@@ -20,7 +20,9 @@ def close(a: np.ndarray, b: np.ndarray, tolerance: float | None = None) -> None:
     assert np.linalg.norm((a - b).ravel()) <= tolerance * np.linalg.norm(b.ravel()) + 1e-30
 
 
-def agree(make: Callable[[], tuple[Callable[..., Any], list[tg.Tensor]]], calls: list[tuple], tolerance: float | None = None) -> Any:
+def agree(
+    make: Callable[[], tuple[Callable[..., Any], list[tg.Tensor]]], calls: list[tuple], tolerance: float | None = None
+) -> Any:
     """Make a step and its state twice, run one as it is and the other compiled, and compare results, state and gradients.
 
     `make` returns the step and the tensors that it changes. Returns the compiled step.

@@ -82,7 +82,13 @@ CHAINS = {
     "looked into": lambda z, pool: tg.max_pool2d(tg.relu(z), **pool) + z.sum(),
     "conv-tanh-pool": lambda z, pool: tg.max_pool2d(tg.tanh(z), **pool),
 }
-POOLS = [{"kernel_size": 2}, {"kernel_size": 3}, {"kernel_size": (1, 2)}, {"kernel_size": 3, "stride": 2}, {"kernel_size": 2, "padding": 1}]
+POOLS = [
+    {"kernel_size": 2},
+    {"kernel_size": 3},
+    {"kernel_size": (1, 2)},
+    {"kernel_size": 3, "stride": 2},
+    {"kernel_size": 2, "padding": 1},
+]
 CONVOLUTIONS = [
     {},
     {"padding": 1},

@@ -1,0 +1,207 @@
+"""What a replay could not repeat is refused, and the message names the line."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import nn
+import tensorgrad as tg
+
+X = np.ones((2, 3), np.float32)
+
+
+def refused(step, *arguments, calls=1):
+    """The message with which one of the calls is refused."""
+    compiled = tg.compile(step)
+    with pytest.raises(tg.ReplayError) as caught:
+        for _ in range(calls):
+            compiled(*arguments)
+    return str(caught.value)
+
+
+READS = {
+    "item()": lambda x: x.sum().item(),
+    "numpy()": lambda x: x.numpy(),
+    ".data": lambda x: x.data,
+    "float()": lambda x: float(x.sum()),
+    "if": lambda x: 1 if x.sum() else 2,
+    "np.asarray()": lambda x: np.asarray(x),
+    "int()": lambda x: int(x.sum()),
+}
+
+
+@pytest.mark.parametrize("how", READS)
+def test_reading_a_value(how):
+    def step(x):
+        y = x * 2.0
+        READS[how](y)
+        return y
+
+    message = refused(step, X)
+    assert "is read with" in message and "test_refusals.py" in message
+
+
+def test_the_line_is_named():
+    def step(x):
+        y = x * 2.0
+        if y.sum() > 3:  # this very line
+            return y
+        return x
+
+    assert "if y.sum() > 3:  # this very line" in refused(step, X)
+
+
+def test_setting_data():
+    w = tg.Tensor(X)
+
+    def step(x):
+        w.data = np.zeros_like(X)
+        return w * x
+
+    message = refused(step, X)
+    assert "tg.assign" in message and "w.data = np.zeros_like(X)" in message
+    assert np.array_equal(w.data, X)
+
+
+def test_raw_random_numbers():
+    rng = np.random.default_rng(0)
+
+    def step(x):
+        return x * rng.random((2, 3), dtype=np.float32)
+
+    message = refused(step, X, calls=2)
+    assert "changed between its first two calls" in message and "return x * rng.random((2, 3), dtype=np.float32)" in message
+
+
+def test_a_python_counter():
+    counter = itertools.count(1)
+
+    def step(x):
+        return x * float(next(counter))
+
+    message = refused(step, X, calls=2)
+    assert "1.0 and then 2.0" in message and "return x * float(next(counter))" in message
+
+
+def test_a_counter_that_decides_what_runs():
+    counter = itertools.count()
+
+    def step(x):
+        return tg.exp(x) if next(counter) else tg.sin(x)
+
+    assert "sin at its first call where it ran exp" in refused(step, X, calls=2)
+
+
+def test_a_list_that_grows():
+    kept = []
+
+    def step(x):
+        kept.append(x * 2.0)
+        return sum(kept)
+
+    assert "return sum(kept)" in refused(step, X, calls=2)
+
+
+def test_a_loop_that_grows_longer():
+    count = itertools.count(1)
+
+    def step(x):
+        for _ in range(next(count)):
+            x = x * 2.0
+        return x
+
+    assert "ran 1 primitives at the first call and 2 at the second" in refused(step, X, calls=2)
+
+
+def test_a_tensor_from_the_call_before():
+    state = {"h": tg.Tensor(np.zeros((2, 3), np.float32))}
+
+    def step(x):
+        state["h"] = tg.tanh(state["h"] + x)
+        return state["h"]
+
+    assert "changed between its first two calls" in refused(step, X, calls=2)
+
+
+def test_state_that_changes_after_the_recording_is_found_at_the_first_replay():
+    counter = itertools.count()
+
+    def step(x):
+        return x * (1.0 if next(counter) < 2 else 5.0)
+
+    compiled = tg.compile(step)
+    compiled(X)
+    compiled(X)
+    with pytest.raises(tg.ReplayError, match="came to something else"):
+        compiled(X)
+
+
+def test_state_that_changes_late_is_found_by_a_check():
+    scale = [1.0]
+    compiled = tg.compile(lambda x: x * scale[0]).check(every=5)
+    for _ in range(4):
+        compiled(X)
+    scale[0] = 2.0
+    with pytest.raises(tg.ReplayError, match="came to something else"):
+        for _ in range(6):
+            compiled(X)
+
+
+def test_a_check_leaves_state_as_the_step_itself_would():
+    def make():
+        model = nn.Sequential(nn.Linear(3, 8, rng=0), nn.ReLU(), nn.Dropout(0.5, rng=1), nn.Linear(8, 2, rng=2))
+        optimizer = nn.optim.Adam(model.parameters(), 0.01)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, model
+
+    (step, model), (plain, other) = make(), make()
+    compiled = tg.compile(step).check(every=2)
+    for _ in range(9):
+        assert compiled(X).item() == pytest.approx(plain(tg.Tensor(X)).item(), rel=1e-5)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert a.data == pytest.approx(b.data, rel=1e-4, abs=1e-6)
+        assert a.version == b.version
+
+
+def test_a_change_of_mode_is_noticed():
+    model = nn.Sequential(nn.Linear(3, 64, rng=0), nn.Dropout(0.5, rng=1))
+    compiled = tg.compile(lambda x: model(x))
+    for _ in range(4):
+        assert (compiled(X).data == 0).any()
+    model.eval()
+    for _ in range(4):
+        assert not (compiled(X).data == 0).any()
+    model.train()
+    assert (compiled(X).data == 0).any()
+
+
+def test_labels_out_of_range_are_still_refused_in_a_replay():
+    compiled = tg.compile(lambda x, t: nn.cross_entropy(x, t))
+    for _ in range(4):
+        compiled(X, np.array([0, 1]))
+    with pytest.raises(ValueError, match="label"):
+        compiled(X, np.array([0, 7]))
+
+
+def test_there_is_no_plan_before_the_second_call():
+    compiled = tg.compile(lambda x: x * 2.0)
+    compiled(X)
+    with pytest.raises(tg.ReplayError, match="call the function twice"):
+        compiled.plan()
+
+
+def test_the_number_of_signatures_is_bounded():
+    compiled = tg.compile(lambda x: x * 2.0)
+    for n in range(1, 60):
+        assert compiled(np.ones(n, np.float32)).shape == (n,)
+    assert len(compiled._kinds) <= 16
