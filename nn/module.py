@@ -26,23 +26,25 @@ VALUES = tg.Tensor, np.ndarray, np.generic, float, int
 
 
 class _Running(threading.local):
-    """What a thread is doing: which module's forward runs, and who wants to see the outputs (see `observing`)."""
+    """What a thread is doing: which module's forward runs, and who wants to see the calls (see `observing`)."""
 
     module: Module | None = None
     observer: Callable[[Module, Any], None] | None = None
+    announce: Callable[[Module], None] | None = None
 
 
 _running = _Running()
 
 
 @contextmanager
-def observing(observer: Callable[[Module, Any], None]) -> Iterator[None]:
-    """Inside, `observer(module, output)` is called whenever this thread has called a module."""
-    outer, _running.observer = _running.observer, observer
+def observing(observer: Callable[[Module, Any], None], announce: Callable[[Module], None] | None = None) -> Iterator[None]:
+    """Inside, `observer(module, output)` is called whenever this thread has called a module, and `announce(module)` before."""
+    outer = _running.observer, _running.announce
+    _running.observer, _running.announce = observer, announce
     try:
         yield
     finally:
-        _running.observer = outer
+        _running.observer, _running.announce = outer
 
 
 class Module:
@@ -89,8 +91,11 @@ class Module:
         """Run `forward` under the module's scope."""
         running = _running
         outer = running.module
+        tg.reading(self, "training")  # so that a compiled step notices when the mode changes
         name = self._place[1] if outer is None else self._name_in(outer)
         running.module = self
+        if running.announce is not None:
+            running.announce(self)
         try:
             with tg.scope(name, type(self).__name__, self):
                 output = self.forward(*inputs, **settings)

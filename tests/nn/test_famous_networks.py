@@ -233,20 +233,25 @@ def test_a_training_step_of_a_small_one_is_pytorchs(make, make_oracle, images, r
 
 
 LARGE_ONES = [
-    (lambda: nn.models.AlexNet(dropout=0.0, rng=0), lambda t: alexnet(t, True), (2, 3, 227, 227), 60_965_224),
+    (lambda: nn.models.AlexNet(dropout=0.0, rng=0), lambda t: alexnet(t, True), (2, 3, 227, 227), 60_965_224, 724),
     (
         lambda: nn.models.AlexNet(variant="one-column", dropout=0.0, rng=0),
         lambda t: alexnet(t, False),
         (2, 3, 224, 224),
         61_100_840,
+        714,
     ),
-    (lambda: nn.models.VGG16(dropout=0.0, rng=0), vgg16, (1, 3, 224, 224), 138_357_544),
+    (lambda: nn.models.VGG16(dropout=0.0, rng=0), vgg16, (1, 3, 224, 224), 138_357_544, 15_470),
 ]
 
 
 @pytest.mark.large
-@pytest.mark.parametrize(("make", "make_oracle", "images", "size"), LARGE_ONES, ids=["alexnet", "alexnet-one-column", "vgg16"])
-def test_a_training_step_of_a_large_one_is_pytorchs(make, make_oracle, images, size, rng):
+@pytest.mark.parametrize(
+    ("make", "make_oracle", "images", "size", "millions"), LARGE_ONES, ids=["alexnet", "alexnet-one-column", "vgg16"]
+)
+def test_a_training_step_of_a_large_one_is_pytorchs(make, make_oracle, images, size, millions, rng):
     model = make()
     assert count(model) == size
+    products = [row.flops / 2 for row in nn.summary(model, (1, *images[1:])).rows if row.kind in ("Conv2D", "Linear")]
+    assert round(sum(products) / 1e6, -1 if millions > 1000 else None) == millions  # multiply-adds for an image
     compare_a_training_step(model, make_oracle, images, rng)

@@ -1,4 +1,4 @@
-"""nn.summary: shapes, counts, the table, and a model left as it was."""
+"""nn.summary: shapes, counts, memory, operations, the table, and a model left as it was."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ import tensorgrad as tg
 def test_the_table_of_the_mnist_cnn():
     text = str(nn.summary(nn.models.MnistCNN(), (200, 1, 28, 28)))
     lines = [line.split() for line in text.splitlines()]
-    assert ["conv", "Conv2D", "(200,", "30,", "26,", "26)", "300"] in lines
-    assert ["pool", "MaxPool2D", "(200,", "30,", "13,", "13)"] in lines
-    assert ["hidden", "Linear", "(200,", "256)", "1,298,176"] in lines
-    assert ["total", "1,301,046"] in lines
+    assert ["conv", "Conv2D", "(200,", "30,", "26,", "26)", "300", "16.2", "MB", "73.0", "M"] in lines
+    assert ["hidden", "Linear", "(200,", "256)", "1,298,176", "205", "kB", "519", "M"] in lines
+    assert ["flatten", "Flatten", "(200,", "5070)"] in lines
+    assert lines[-4][:2] == ["total", "1,301,046"]
+    assert ["parameters:", "5.20", "MB"] in lines
 
 
 def test_numbers_are_fields():
@@ -24,6 +25,40 @@ def test_numbers_are_fields():
         ("1.1", "Linear", (5, 2), 8),
     ]
     assert summary.total_parameters == summary.trainable_parameters == 23 and summary.total_bytes == 92
+
+
+def test_operations_and_memory_of_a_narrow_vgg16_as_counted_by_hand():
+    model = nn.models.VGG16(width=4, hidden=256, image_size=224, rng=0)
+    summary = nn.summary(model, (1, 3, 224, 224))
+    plan = [(224, 4, 4), (112, 4, 8), (112, 8, 8), (56, 8, 16), (56, 16, 16), (56, 16, 16), (28, 16, 32), (28, 32, 32)]
+    plan += [(28, 32, 32), (14, 32, 32), (14, 32, 32), (14, 32, 32)]
+    products = [224**2 * 27 * 4, *(size**2 * 9 * channels * filters for size, channels, filters in plan)]
+    products += [49 * 32 * 256, 256 * 256, 256 * 1000]
+    assert [row.flops for row in summary.rows if row.kind in ("Conv2D", "Linear")] == [2 * count for count in products]
+    assert sum(row.flops for row in summary.rows) == summary.flops
+    assert sum(row.bytes for row in summary.rows) == summary.activation_bytes
+    assert [row.bytes for row in summary.rows[:3]] == [4 * 4 * 224**2] * 3
+
+
+def test_what_is_kept_for_the_backward_pass_counts_shared_memory_once():
+    summary = nn.summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (1, 4))
+    assert summary.saved_bytes == 4 * 4 + 8 * 4  # the input, and what the ReLU made for itself and the next layer
+
+
+def test_what_a_module_computes_itself_is_its_own():
+    class Net(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(3, 5, rng=0)
+
+        def forward(self, x):
+            return self.layer(x * 2) + self.layer(x + 1)
+
+    rows = nn.summary(Net(), (1, 3)).rows
+    assert [(row.name, row.flops, row.bytes) for row in rows] == [
+        ("layer", 30, 20),
+        ("layer", 30, 20),
+        ("", 3 + 3 + 5, 12 + 12 + 20),
+    ]
 
 
 def test_the_batch_axis_may_be_left_out():
