@@ -16,6 +16,7 @@ from .tensor import Tensor  # first, since it and the primitives make each other
 from . import ops
 from .autodiff import backward, grad, value_and_grad, vjp
 from .collect import graph
+from .config import show_config
 from .graph import Graph
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive

@@ -17,8 +17,8 @@ import numpy as np
 
 from .columns import Tile, patches, tiles
 from .product_calls import add_times_transposed, times_columns
-from .winners import Call, largest, largest_and_won, to_winners
 from .windows import Axis, Pair
+from .winners import Call, largest, largest_and_won, to_winners
 
 LEAST = 1024
 """About so many columns a tile has at least."""
