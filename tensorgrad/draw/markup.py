@@ -83,8 +83,11 @@ class Card:
     def _text(self, inner: float) -> str:
         inner -= 6 if self.stacked else 0
         room = inner - (width(f" {self.tag}", TAG) if self.tag else 0)
-        title = font(cut(self.title, TITLE, room, bold=True), colour=self.look.line, size=TITLE, bold=True)
-        parts = [title, font(f" {self.tag}" if self.tag else "", colour=style.GREY, size=TAG), '<BR ALIGN="CENTER"/>']
+        title = cut(self.title, TITLE, room, bold=True) + (
+            " " if self.tag else ""
+        )  # SVG drops a blank in front, not one behind
+        parts = [font(title, colour=self.look.line, size=TITLE, bold=True), font(self.tag, colour=style.GREY, size=TAG)]
+        parts.append('<BR ALIGN="CENTER"/>')
         if self.lines:
             parts.append(f'{font(" ", size=3)}<BR ALIGN="LEFT"/>')
         for line in self.lines:
@@ -94,8 +97,9 @@ class Card:
             words = f"{head}{gap}{line.words}" if head else line.words
             for k, piece in enumerate(wrapped(words, BODY, inner, line.wrap)):
                 if k == 0 and head and piece.startswith(head):
-                    parts.append(font(head, colour=colour, size=BODY, bold=True))
                     piece = piece[len(head) :]
+                    parts.append(font(head + piece[: piece.startswith(" ")], colour=colour, size=BODY, bold=True))
+                    piece = piece.removeprefix(" ")
                 parts += [font(piece, colour=colour, size=BODY, bold=line.trouble), '<BR ALIGN="LEFT"/>']
         return "".join(parts)
 

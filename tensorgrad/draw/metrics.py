@@ -1,4 +1,4 @@
-"""How wide text becomes: so that cards of fixed width hold theirs, whichever font an engine has for Helvetica."""
+"""How wide text becomes: so that cards of fixed width hold theirs, whichever font an engine takes for Helvetica."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FONT = "Helvetica"
+FONT = "Arial"  # engines and browsers have it or one of its measures; "Helvetica" they take for very different fonts
 TITLE, BODY, TAG = 10.0, 8.5, 7.5  # points
 
 INK = "#2B3640"  # text in cards

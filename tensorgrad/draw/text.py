@@ -52,6 +52,8 @@ def flops(count: int) -> str:
 
 def ms(milliseconds: float) -> str:
     """2.31 ms."""
+    if 0 < milliseconds < 0.0005:
+        return "<0.001 ms"
     if milliseconds >= 100:
         return f"{milliseconds:,.0f} ms"
     return f"{milliseconds:.{1 if milliseconds >= 10 else 2 if milliseconds >= 0.01 else 3}f} ms"

@@ -25,7 +25,8 @@ def owned(graph: Graph) -> tuple[dict[int, list[GraphNode]], list[GraphNode]]:
     for node in graph.nodes:
         if node.phase != "update":
             continue
-        inputs = [graph.values[v] for v in node.inputs if v is not None]
+        given = node.inputs[:1] if node.primitive == "assign" else node.inputs  # what is assigned says for whom
+        inputs = [graph.values[v] for v in given if v is not None]
         takes = {v.id for v in inputs if v.kind == "parameter"}
         takes = takes if len(takes) == 1 else {v.of for v in inputs if v.kind == "gradient" and v.of is not None}
         takes = takes or {owner[v.id] for v in inputs if v.id in owner}
