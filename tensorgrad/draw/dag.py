@@ -6,7 +6,7 @@ import graphviz
 
 from . import style, text
 from .dot import begin, close_cluster, open_cluster, shape_node, tip
-from .lanes import Lanes, band_title, given, loss_title
+from .lanes import Lanes, band_class, band_title, given, loss_title
 from .markup import TABLE, Card, Line, cell, font
 from .metrics import width
 from .picture import Band, Input, Loss, Op, Param, Picture, Row
@@ -61,7 +61,7 @@ class Dag:
     def _title(self, band: Band) -> str:
         """What a box is called, on the left half of its width: arrows come in at the middle."""
         name = text.shortened(band_title(self.picture, band), 40)
-        module = text.shortened(f": {band.module}" if band.module and band.name else "", 30)
+        module = text.shortened(band_class(band), 30)
         across = width(name, style.TITLE, bold=True) + width(module, style.BODY)
         words = font(name, bold=True, colour=style.INK, size=style.TITLE) + font(module, colour=style.GREY, size=style.BODY)
         return f"{TABLE}><TR>{cell(words, align='LEFT')}{cell(width=across + 12)}</TR></TABLE>"
@@ -92,7 +92,7 @@ class Dag:
         card.tag = ""
         around = self.picture.rows[row.band] if row.band >= 0 else None
         if isinstance(around, Band) and not around.closed and self._is_small(around):
-            card.lines.insert(0, Line(f": {around.module}" if around.module else "", head=band_title(self.picture, around)))
+            card.lines.insert(0, Line(band_class(around), head=band_title(self.picture, around)))
         if self.detailed:
             small = text.flops(row.sum.flops["forward"]) if row.sum.flops["forward"] < 1000 and not row.sum.ms else ""
             card.lines = [line for line in card.lines if line.words not in (", ".join(row.numbers), small)]

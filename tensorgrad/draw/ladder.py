@@ -7,7 +7,7 @@ import graphviz
 from . import style, text
 from .dot import begin, close_cluster, open_cluster, shape_node, tip
 from .gutter import Gutter
-from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_title, loss_title, seed
+from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_class, band_title, loss_title, seed
 from .markup import TABLE, Line, cell, font
 from .metrics import cut, width
 from .picture import Band, Input, Loss, Picture, Row
@@ -101,15 +101,15 @@ class Ladder:
         return start
 
     def _open(self, band: Band, depth: int) -> None:
-        module = f": {band.module}" if band.module and band.name else ""
-        open_cluster(self.graph, band, depth, self._band_title(band, module))
+        open_cluster(self.graph, band, depth, self._band_title(band))
 
-    def _band_title(self, band: Band, module: str) -> str:
+    def _band_title(self, band: Band) -> str:
         """The title of a band: a table as wide as its rungs, that leaves free where arrows and rails go through."""
         start = (WIDTHS["parameters"] + BETWEEN) if "parameters" in self._shown else 0
         free = start - 12 if self.left.lanes else start + WIDTHS["forward"] / 2 - 18
         name = cut(band_title(self.picture, band), style.TITLE, free, bold=True)
-        module = cut(module, style.BODY, free - width(name, style.TITLE, bold=True))
+        room = free - width(name, style.TITLE, bold=True)
+        module = cut(band_class(band), style.BODY, room) if room > MARGIN else ""
         words = font(name, bold=True, colour=style.INK, size=style.TITLE) + font(module, colour=style.GREY, size=style.BODY)
         cells = [cell(words, width=start + self.left.width + WIDTHS["forward"] - MARGIN, align="LEFT")]
         if "saved" in self._shown:

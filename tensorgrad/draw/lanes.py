@@ -254,9 +254,9 @@ class Lanes:
         ms = band.sum.ms["forward"] if band.sum.ms else None
         count = f"{band.sum.ops:,} op{'s' if band.sum.ops != 1 else ''}"
         title, lines = band_title(self.picture, band), []
-        if band.module and band.name:
-            fits = width(f"∂ {title}: {band.module}", style.TITLE, bold=True) <= 125 and "," not in title
-            title, lines = (f"{title}: {band.module}", []) if fits else (title, [Line(band.module)])
+        if kind := band_class(band):
+            fits = width(f"∂ {title}{kind}", style.TITLE, bold=True) <= 125 and "," not in title
+            title, lines = (f"{title}{kind}", []) if fits else (title, [Line(band.module)])
         lines += [Line(count)] + ([Line(array(band.out), wrap=2)] if band.out else [])
         lines += self._figures(ms, band.sum.flops["forward"])
         return Card(style.OP, title, lines, self.share(ms), stacked=True)
@@ -269,6 +269,11 @@ def band_title(picture: Picture, band: Band) -> str:
     words += f" ×{band.times // around}" if band.times > around else ""
     again = band.calls > 1 and band.times == 1 and (band.band < 0 or picture.rows[band.band].calls != band.calls)
     return words + (f", call {band.call} of {band.calls}" if again else "")
+
+
+def band_class(band: Band) -> str:
+    """The class of a module behind its name, where that says more."""
+    return f": {band.module}" if band.module and band.name and band.module != band.name else ""
 
 
 def array(of: Array) -> str:
