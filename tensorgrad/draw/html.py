@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from . import text
-from .picture import PHASES, Array, Back, Band, Edge, Input, Loss, Mark, Op, Param, Picture, Row, Saved, Sums, Update
+from .heading import facts
+from .picture import Array, Back, Band, Edge, Input, Loss, Mark, Op, Param, Picture, Row, Saved, Sums, Update
 
 ASSETS = Path(__file__).parent / "page"
 SCRIPTS = (
@@ -79,24 +80,6 @@ def _defaults(kind: type) -> dict[str, Any]:
         elif field.default is not dataclasses.MISSING:
             found[field.name] = field.default
     return {name: value for name, value in found.items() if not isinstance(value, Sums)}
-
-
-def facts(picture: Picture) -> list[str]:
-    """The totals of the heading, in words."""
-    total, found = picture.total, []
-    if picture.batch is not None:
-        found.append(f"batch {picture.batch}")
-    found.append(f"{total.ops:,} op{'s' if total.ops != 1 else ''}")
-    if total.parameters:
-        found.append(f"{total.parameters:,} parameters")
-    if total.ms:
-        parts = ", ".join(f"{phase} {text.ms(total.ms[phase])}" for phase in PHASES if total.ms[phase])
-        found.append(f"{text.ms(total.all_ms)} ({parts})")
-    if total.saved_bytes:
-        found.append(f"saved for backward {text.size(total.saved_bytes)}")
-    if sum(total.flops.values()):
-        found.append(text.scaled(sum(total.flops.values()), "FLOP"))
-    return found
 
 
 def outline(picture: Picture) -> str:
