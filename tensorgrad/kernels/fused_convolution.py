@@ -73,6 +73,10 @@ class Geometry:
         self.rows, self.columns = vertical.count // block[0], horizontal.count // block[1]  # of blocks
         self.length = self.channels * vertical.kernel * horizontal.kernel
         self.places = block[0] * block[1]
+        # The order of a tile's windows. By their place in the block, pooling compares long runs of memory; row by row, columns are
+        # copied in long runs. What there is more of decides.
+        by_place = self.length <= 4 * self.filters
+        self.order = (0, 1, 2, 3, 4) if by_place else (2, 0, 3, 1, 4)  # of (ph, pw, R, Q, N) in memory
 
     def jobs(self, itemsize: int) -> list[Tile]:
         """The pooled output cut into tiles."""
@@ -109,12 +113,13 @@ class Worker:
         self._mask = memory[sum(sizes) :].view(np.bool_)
 
     def columns(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
-        """Room for the tile's columns, and where they are copied from: (C, KH, KW, ph, pw, R, Q, N)."""
-        part = tile.of(self.windows)
+        """Room for the tile's columns, and where they are copied from: (C, KH, KW, ...), the rest in the order of windows."""
+        part = tile.of(self.windows)  # (C, KH, KW, ph, pw, R, Q, N)
+        part = part.transpose(0, 1, 2, *(3 + axis for axis in self.where.order))
         return self._columns[: part.size].reshape(part.shape), part
 
     def grouped(self, columns: np.ndarray) -> np.ndarray:
-        """(C, KH, KW, ph, pw, R, Q, N) -> (groups, C/groups * KH * KW, ph * pw * R * Q * N)."""
+        """(C, KH, KW, ...) -> (groups, C/groups * KH * KW, the rest)."""
         return columns.reshape(self.where.groups, self.where.length // self.where.groups, -1)
 
     def mask(self, tile: Tile) -> np.ndarray:
@@ -122,15 +127,19 @@ class Worker:
         shape = (self.where.filters, *tile.shape, self.where.batch)
         return self._mask[: math.prod(shape)].reshape(shape)
 
-    def values(self, tile: Tile) -> np.ndarray:
-        """Room for the convolution's output in a tile, (F, ph, pw, R, Q, N)."""
-        shape = (self.where.filters, *self.where.block, *tile.shape, self.where.batch)
-        return self._values[: math.prod(shape)].reshape(shape)
+    def values(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Room for the convolution's output in a tile, (F, M), and the same by place of the block, (F, ph, pw, R, Q, N)."""
+        where = self.where
+        shape = (*where.block, *tile.shape, where.batch)
+        matrix = self._values[: where.filters * math.prod(shape)].reshape(where.filters, -1)
+        stored = matrix.reshape(where.filters, *(shape[axis] for axis in where.order))
+        back = np.argsort(where.order)
+        return matrix, stored.transpose(0, *(1 + axis for axis in back))
 
-    def matrices(self, values: np.ndarray) -> np.ndarray:
+    def matrices(self, matrix: np.ndarray) -> np.ndarray:
         """(F, ...) -> (groups, F/groups, the rest)."""
         groups = self.where.groups
-        return values.reshape(groups, self.where.filters // groups, -1)
+        return matrix.reshape(groups, self.where.filters // groups, -1)
 
 
 def players(values: np.ndarray) -> list[np.ndarray]:
@@ -148,9 +157,9 @@ def forward(
     weights = worker.matrices(w)
     calls: list[Call] = []
     for tile in worker.jobs:
-        values, columns = worker.values(tile), worker.columns(tile)
+        (matrix, values), columns = worker.values(tile), worker.columns(tile)
         calls.append(partial(np.copyto, *columns))
-        calls += times_columns(weights, worker.grouped(columns[0]), worker.matrices(values))
+        calls += times_columns(weights, worker.grouped(columns[0]), worker.matrices(matrix))
         target, hits, alive = tile.of(result), None if won is None else list(tile.of(won)), worker.mask(tile)
         calls += largest(players(values)) if hits is None else largest_and_won(players(values), hits, alive)
         best = values[:, 0, 0]
@@ -187,16 +196,15 @@ def backward(
     calls: list[Call] = [partial(gradients.w.fill, 0), partial(gradients.b.fill, 0)]
     share = np.empty_like(gradients.b)
     for tile in worker.jobs:
-        values, columns = worker.values(tile), worker.columns(tile)
+        (matrix, values), columns = worker.values(tile), worker.columns(tile)
         if won is None:
             calls.append(partial(np.copyto, values[:, 0, 0], tile.of(g)))
         else:
             calls += to_winners(tile.of(g), list(tile.of(won)), players(values))
-        flat = values.reshape(len(values), -1)
-        calls.append(partial(np.matmul, flat, np.ones(flat.shape[1], flat.dtype), out=share))
+        calls.append(partial(np.matmul, matrix, np.ones(matrix.shape[1], matrix.dtype), out=share))
         calls.append(partial(np.add, gradients.b, share, out=gradients.b))
         calls.append(partial(np.copyto, *columns))
-        calls += add_times_transposed(worker.matrices(values), worker.grouped(columns[0]), gradients.w)
+        calls += add_times_transposed(worker.matrices(matrix), worker.grouped(columns[0]), gradients.w)
         if cotangent is not None:
             calls.append(partial(np.copyto, tile.of(cotangent), values))
     return calls

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..graph import Graph, GraphNode
 from ..primitive import Primitive
 from ..state import current
@@ -57,7 +55,6 @@ class StrictRecorder(Recorder):
     def __init__(self, title: str) -> None:
         super().__init__(Graph(title), bind=True)
         self.recording = Recording(self.graph)
-        self._kept: list[np.ndarray] = []  # arrays alive, so that none takes the identity of another
 
     def argument(self, tensor: Tensor) -> None:
         self.recording.arguments.append(self._value_of(tensor, "argument"))
@@ -65,10 +62,6 @@ class StrictRecorder(Recorder):
     def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
         self.recording.primitives.append(primitive)
         return super()._add_node(primitive, *rest)
-
-    def _new_value(self, array: np.ndarray, kind: str) -> Any:
-        self._kept.append(array)
-        return super()._new_value(array, kind)
 
     # -- what is done past the primitives ----------------------------------------------------------------------------
 
@@ -114,7 +107,6 @@ class StrictRecorder(Recorder):
         arguments = self.recording.arguments
         self.recording.given = {value: given for value, given in self.graph.bindings.items() if value not in arguments}
         self.graph.bindings = {}
-        self._kept.clear()
 
 
 def record(step: Callable[[], Any], arguments: list[Tensor], results_of: Callable[[Any], list[Tensor]], title: str) -> Any:
