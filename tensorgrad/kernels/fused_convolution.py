@@ -73,6 +73,7 @@ class Geometry:
         self.rows, self.columns = vertical.count // block[0], horizontal.count // block[1]  # of blocks
         self.length = self.channels * vertical.kernel * horizontal.kernel
         self.places = block[0] * block[1]
+        self.axes = (vertical, horizontal)
         # The order of a tile's windows. By their place in the block, pooling compares long runs of memory; row by row, columns are
         # copied in long runs. What there is more of decides.
         by_place = self.length <= 4 * self.filters
@@ -114,9 +115,12 @@ class Worker:
 
     def columns(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Room for the tile's columns, and where they are copied from: (C, KH, KW, ...), the rest in the order of windows."""
-        part = tile.of(self.windows)  # (C, KH, KW, ph, pw, R, Q, N)
-        part = part.transpose(0, 1, 2, *(3 + axis for axis in self.where.order))
+        part = self.in_order(tile.of(self.windows))
         return self._columns[: part.size].reshape(part.shape), part
+
+    def in_order(self, windows: np.ndarray) -> np.ndarray:
+        """(C, KH, KW, ph, pw, R, Q, N) with the axes behind the kernel's in the order of a tile's windows."""
+        return windows.transpose(0, 1, 2, *(3 + axis for axis in self.where.order))
 
     def grouped(self, columns: np.ndarray) -> np.ndarray:
         """(C, KH, KW, ...) -> (groups, C/groups * KH * KW, the rest)."""
@@ -185,15 +189,24 @@ class Gradients:
 
 
 def backward(
-    worker: Worker, g: np.ndarray, won: np.ndarray | None, gradients: Gradients, cotangent: np.ndarray | None
+    worker: Worker,
+    g: np.ndarray,
+    won: np.ndarray | None,
+    gradients: Gradients,
+    cotangent: np.ndarray | None,
+    scattered: tuple[np.ndarray, np.ndarray] | None,
 ) -> list[Call]:
     """From the cotangent `g` (F, PH, PW, N) of the result to the gradients, over the worker's tiles.
 
     Args:
         won: what `forward` left, or None if nothing follows the convolution and its bias.
         cotangent: where the cotangent of the convolution's output is wanted, (F, ph, pw, PH, PW, N), or None.
+        scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is wanted in; or None.
     """
+    sums = None if scattered is None else worker.where.windows(scattered[1])
     calls: list[Call] = [partial(gradients.w.fill, 0), partial(gradients.b.fill, 0)]
+    if scattered is not None:
+        calls.append(partial(scattered[1].fill, 0))
     share = np.empty_like(gradients.b)
     for tile in worker.jobs:
         (matrix, values), columns = worker.values(tile), worker.columns(tile)
@@ -207,7 +220,18 @@ def backward(
         calls += add_times_transposed(worker.matrices(matrix), worker.grouped(columns[0]), gradients.w)
         if cotangent is not None:
             calls.append(partial(np.copyto, tile.of(cotangent), values))
+        if sums is not None:
+            back = worker.matrices(scattered[0]).transpose(0, 2, 1)
+            calls += times_columns(back, worker.matrices(matrix), worker.grouped(columns[0]))
+            calls += scatter_add(columns[0], worker.in_order(tile.of(sums)))
     return calls
+
+
+def scatter_add(columns: np.ndarray, windows: np.ndarray) -> list[Call]:
+    """Add columns (C, KH, KW, ...) to where they were gathered from, one place of the kernel after the other."""
+    places = [windows[:, i, j] for i in range(columns.shape[1]) for j in range(columns.shape[2])]
+    shares = [columns[:, i, j] for i in range(columns.shape[1]) for j in range(columns.shape[2])]
+    return [partial(np.add, place, share, out=place) for place, share in zip(places, shares, strict=True)]
 
 
 def turn(w: np.ndarray, groups: int, out: np.ndarray) -> None:

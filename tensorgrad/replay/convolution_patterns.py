@@ -12,7 +12,8 @@ from ..ops.convolution import conv2d_, conv2d_input_grad, conv2d_weight_grad
 from ..ops.elementwise import relu
 from ..ops.pooling import max_pool2d_, scatter_winners
 from ..ops.reduction import sum_
-from .convolution import BackwardStep, ForwardStep, reversed_axis
+from .convolution import ForwardStep
+from .convolution_back import BackwardStep
 from .homes import memory_order
 from .program import PrimitiveStep, Program, Step
 
@@ -189,20 +190,14 @@ def _fuse(program: Program, group: Group) -> None:
 
     wanted = [HEADS[s.primitive] for s in group.heads]
     inputs = [group.g, x, w] + [won] * (won is not None)
-    outputs = [s.outputs[0] for s in group.heads] + [program.new_value(frame_shape, dtype)] * padded
-    nodes = [*group.undone, *group.heads]
+    outputs = [s.outputs[0] for s in group.heads]
+    undone = [*group.undone, *group.heads]
     step = BackwardStep(
-        f"backward of {name}", inputs, outputs, [node for s in nodes for node in s.nodes], where, wanted=wanted, **form
+        f"backward of {name}", inputs, outputs, [node for s in undone for node in s.nodes], where, wanted=wanted, framed=padded
     )
-    if "x" in wanted:
-        back = (
-            (reversed_axis(along[0]), reversed_axis(along[1]))
-            if step.back
-            else tuple(a._replace(size=a.count, padding=0) for a in along)
-        )
-        step.outputs.append(program.new_value(Frame.shape(where.filters, *back, where.batch), dtype))
+    step.add_own_values(program, dtype)
     first = min(group.heads, key=program.steps.index)
-    program.replace(nodes, step, first)
+    program.replace(undone, step, first)
 
 
 def _lies_batch_innermost(program: Program, value: int) -> bool:

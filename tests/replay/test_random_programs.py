@@ -79,7 +79,7 @@ CHAINS = {
     "conv-pool-relu": lambda z, pool: tg.relu(tg.max_pool2d(z, **pool)),
     "conv-pool": lambda z, pool: tg.max_pool2d(z, **pool),
     "conv-relu-avg": lambda z, pool: tg.avg_pool2d(tg.relu(z), 2),
-    "looked into": lambda z, pool: tg.max_pool2d(tg.relu(z), **pool) + z.sum(),
+    "looked into": lambda z, pool: tg.max_pool2d(tg.relu(z), **pool) + z.mean(),
     "conv-tanh-pool": lambda z, pool: tg.max_pool2d(tg.tanh(z), **pool),
 }
 POOLS = [
