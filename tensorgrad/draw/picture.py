@@ -17,6 +17,7 @@ in the row where it stands first, so the sums of the rows shown are the same at 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -193,20 +194,23 @@ class Picture:
 
 
 def _plain(x: Any) -> Any:
-    if dataclasses.is_dataclass(x):
-        given = ((f.name, getattr(x, f.name)) for f in dataclasses.fields(x) if getattr(x, f.name) != _default(f))
-        return {name: _plain(value) for name, value in given}
-    if isinstance(x, dict):
-        return {key: _plain(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [_plain(item) for item in x]
+    if x is None or isinstance(x, str | int):
+        return x
     if isinstance(x, float):
         return float(f"{x:.6g}") if math.isfinite(x) else str(x)
-    return x
+    if isinstance(x, list | tuple):
+        return [_plain(item) for item in x]
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    given = ((name, getattr(x, name), default) for name, default in _defaults(type(x)))
+    return {name: _plain(value) for name, value, default in given if value != default}
 
 
-def _default(of: dataclasses.Field[Any]) -> Any:
-    return of.default if of.default_factory is dataclasses.MISSING else of.default_factory()
+@functools.cache
+def _defaults(kind: type) -> list[tuple[str, Any]]:
+    """The fields of a dataclass with what they hold by default."""
+    fields = dataclasses.fields(kind)
+    return [(f.name, f.default if f.default_factory is dataclasses.MISSING else f.default_factory()) for f in fields]
 
 
 def build(

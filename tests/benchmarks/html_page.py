@@ -3,8 +3,9 @@
     PYTHONPATH=. python tests/benchmarks/html_page.py            # 50, 500, 2,000 and 5,000 rungs
     PYTHONPATH=. python tests/benchmarks/html_page.py 2000 --slow 4
 
-Prints, for residual blocks and for a loop without modules: nodes and bytes; seconds to build the picture and to write the page; and
-in headless Chromium the seconds until the picture is drawn, and those of what a reader does, each until it is painted.
+Prints, for residual blocks and for a loop without modules: nodes and bytes; seconds to build the picture and to write
+the page; and in headless Chromium the seconds until the picture is drawn, and those of what a reader does, each until
+it is painted.
 `--slow 4` makes the browser's processor so many times slower.
 """
 
@@ -56,7 +57,9 @@ def report(name: str, graph: object, folder: Path, slow: float) -> None:
         return
     with browser() as context:
         if slow != 1:
-            context.on("page", lambda page: context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slow}))
+            context.on(
+                "page", lambda page: context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slow})
+            )
         visit = Visit(context, folder / "page.html")
         print(f"; drawn after {visit.ready():.2f} s")
         print("  " + ", ".join(f"{what} {seconds(visit, action):.2f} s" for what, action in ACTIONS.items()))

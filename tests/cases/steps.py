@@ -131,6 +131,18 @@ def two_optimizers() -> Graph:
     return step
 
 
+def clipped() -> Graph:
+    """A step whose update begins with something that belongs to no single parameter: the norm of all gradients."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(4, 8, rng=rng), nn.ReLU(), nn.Linear(8, 1, rng=rng))
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    with tg.trace("a step with clipped gradients") as step:
+        model(array(rng, 5, 4, name="features")).mean().backward()
+        nn.clip_grad_norm(model.parameters(), 1.0)
+        optimizer.step()
+    return step
+
+
 def with_nan() -> Graph:
     x = tg.Tensor([-1.0, 2.0, 3.0], requires_grad=True)
     with np.errstate(all="ignore"), tg.trace("a step with a NaN") as step:
@@ -167,5 +179,5 @@ def hostile() -> Graph:
 
 
 ALL = (
-    mnist, residual, loop, expression, prediction, second_derivative, two_optimizers, with_nan, raised, hostile,
+    mnist, residual, loop, expression, prediction, second_derivative, two_optimizers, clipped, with_nan, raised, hostile,
 )  # fmt: skip

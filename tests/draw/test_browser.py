@@ -114,6 +114,29 @@ def test_no_gradient_flows_where_none_was_asked_for(visit):
     assert page.locator(".arrives").count() > 0
 
 
+def test_an_op_that_no_rung_owns_stands_in_its_own_lane(visit):
+    page = visit("clipped").page
+    norm = row_index(page, "global_norm")
+    strip = page.locator(f'.strip[data-row="{norm}"]')
+    assert strip.locator(".card").count() == 1
+    assert "global_norm" in strip.locator('.card.main[data-lane="update"]').inner_text().replace("\n", "")
+    page = visit("two_optimizers").page
+    rows = picture_of(page)["rows"]
+    sum_of_gradients = next(row for row in rows if row.get("lane") == "backward")
+    sources = [next(row for row in rows if row["id"] == edge["row"])["number"] for edge in sum_of_gradients["inputs"]]
+    strip = page.locator(f'.strip[data-row="{rows.index(sum_of_gradients)}"]')
+    assert f"from r{sources[0]}, r{sources[1]}" in strip.locator('.card.main[data-lane="backward"]').inner_text()
+    assert not {"arrives", "leaves", "gives", "takes"} & set(strip.get_attribute("class").split())
+
+
+def test_what_repeats_is_folded(context, tmp_path):
+    (tmp_path / "folded.html").write_text(html.page(build(steps.residual(6), fold=True)), "utf-8")
+    page = Visit(context, tmp_path / "folded.html").page
+    assert "sigmoid ×5" in titles(page, ".strip.op .forward")  # the first block's takes no gradient to its input
+    assert page.locator(".strip.op:visible").count() == 7 + 7 + 2  # two kinds of block, the head, the loss function
+    page.close()
+
+
 def test_a_failed_op_and_the_first_nan_are_laid_open(visit):
     page = visit("raised").page
     failed = page.locator(".card.alarming:visible")

@@ -63,11 +63,11 @@ function lossStrip(row) {
 
 // -- bands ------------------------------------------------------------------------------------------------------------
 
-/** What stands at the left of a band's title. */
+/** What stands at the left of a band's title: the class of a module only where it says more than its name. */
 function bandLabel(band) {
   const times = band.times > 1 ? ` <b>×${band.times}</b>` : '';
   const call = band.calls > 1 ? ` · call ${band.call} of ${band.calls}` : '';
-  const module = (band.module ? `: ${escapeHtml(band.module)}` : '') + call;
+  const module = (band.module && band.module !== band.name ? `: ${escapeHtml(band.module)}` : '') + call;
   return `<b>${breakable(band.name)}</b><span class="module">${module}</span>${times}`;
 }
 
