@@ -26,23 +26,22 @@ def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight
     kept = 1 - rate * weight_decay if decoupled else 1.0
     penalty = 0.0 if decoupled else weight_decay
 
-    def step(p, g, m, s, new, new_m, new_s, d):
+    def step(p, g, m, s, new, new_m, new_s, d, e):
         if penalty:
-            np.multiply(p, penalty, out=new)
-            new += g
-            g = new  # the gradient with the penalty's; not needed any more when `new` is written
-        np.subtract(g, m, out=new_m)
-        new_m *= 1 - beta1
-        new_m += m
+            np.multiply(p, penalty, out=e)
+            e += g
+            g = e  # the gradient with the penalty's
+        np.subtract(g, m, out=d)
+        d *= 1 - beta1
+        np.add(m, d, out=new_m)
         np.multiply(g, g, out=d)
         d *= 1 - beta2
         np.multiply(s, beta2, out=new_s)
         new_s += d
         np.sqrt(new_s, out=d)
-        d /= root_correction
-        d += eps
+        d += eps * root_correction
         np.divide(new_m, d, out=d)
-        d *= -mean_rate
+        d *= -mean_rate * root_correction
         if kept == 1.0:
             np.add(p, d, out=new)
         else:
@@ -51,7 +50,7 @@ def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight
 
     if out is not None:
         out[3][...] = count
-    return *in_pieces(step, parameter, gradient, mean, square, results=3, scratch=1, out=out and out[:3]), count
+    return *in_pieces(step, parameter, gradient, mean, square, results=3, scratch=2, out=out and out[:3]), count
 
 
 @tg.primitive(elementwise=True, extras=EXTRAS, flops=lambda out_shape, *_: 12 * math.prod(out_shape))

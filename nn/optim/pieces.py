@@ -26,7 +26,7 @@ def in_pieces(
         inputs: the arrays.
         results: number of arrays that the step writes.
         scratch: number of further pieces that it writes in on the way.
-        out: arrays to write the results into, which may be inputs: they are written only after the step on that piece.
+        out: arrays to write the results into. They may be inputs, so a step writes a result only once it has read that input.
     """
     first = inputs[0]
     if out is not None:
@@ -50,23 +50,19 @@ def in_pieces(
 def _into(
     out: Sequence[np.ndarray], step: Callable[..., None], inputs: Sequence[np.ndarray], scratch: int
 ) -> Sequence[np.ndarray]:
-    """Run the step piece by piece, and copy its results where they shall lie."""
+    """Run the step piece by piece where its results shall lie."""
     axes = _memory_order(inputs[0])
-    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs]
     stored = [x.transpose(axes) for x in out]
     if not all(x.flags.c_contiguous for x in stored):
         for x, made in zip(out, in_pieces(step, *inputs, results=len(out), scratch=scratch), strict=True):
             np.copyto(x, made)
         return out
-    targets = [x.reshape(-1) for x in stored]
+    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs] + [x.reshape(-1) for x in stored]
     size = inputs[0].size
-    space = [np.empty(min(PIECE, size), inputs[0].dtype) for _ in range(len(out) + scratch)]
+    space = [np.empty(min(PIECE, size), inputs[0].dtype) for _ in range(scratch)]
     for start in range(0, size, PIECE):
         count = min(PIECE, size - start)
-        made = [x[:count] for x in space]
-        step(*(x[start : start + PIECE] for x in flat), *made)
-        for target, piece in zip(targets, made, strict=False):
-            np.copyto(target[start : start + PIECE], piece)
+        step(*(x[start : start + PIECE] for x in flat), *(x[:count] for x in space))
     return out
 
 

@@ -19,16 +19,16 @@ def sgd_update(parameter, gradient, lr, *, weight_decay, out=None):
     """parameter - lr (gradient + weight_decay parameter)."""
     rate = float(lr)
 
-    def step(p, g, new):
+    def step(p, g, new, d):
         if weight_decay:
-            np.multiply(p, weight_decay, out=new)
-            new += g
-            new *= -rate
+            np.multiply(p, weight_decay, out=d)
+            d += g
+            d *= -rate
         else:
-            np.multiply(g, -rate, out=new)
-        new += p
+            np.multiply(g, -rate, out=d)
+        np.add(p, d, out=new)
 
-    return in_pieces(step, parameter, gradient, out=None if out is None else [out])[0]
+    return in_pieces(step, parameter, gradient, scratch=1, out=None if out is None else [out])[0]
 
 
 @tg.primitive(elementwise=True, extras=("new_velocity",), flops=lambda out_shape, *_: 4 * math.prod(out_shape))
@@ -37,21 +37,22 @@ def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, we
     moves by -lr v, or with Nesterov by -lr (d + momentum v)."""
     rate = float(lr)
 
-    def step(p, g, v, new, new_v, d):
+    def step(p, g, v, new, new_v, d, e):
         if weight_decay:
             np.multiply(p, weight_decay, out=d)
             d += g
+        slope = d if weight_decay else g
         np.multiply(v, momentum, out=new_v)
-        new_v += d if weight_decay else g
+        new_v += slope
         if nesterov:
-            np.multiply(new_v, momentum, out=new)
-            new += d if weight_decay else g
-            new *= -rate
+            np.multiply(new_v, momentum, out=e)
+            e += slope
+            e *= -rate
         else:
-            np.multiply(new_v, -rate, out=new)
-        new += p
+            np.multiply(new_v, -rate, out=e)
+        np.add(p, e, out=new)
 
-    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=1, out=out))
+    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=2, out=out))
 
 
 class SGD(Optimizer):

@@ -42,9 +42,20 @@ class Tile(NamedTuple):
         return stored[..., self.top : self.bottom, self.left : self.right, :]
 
 
-def tiles(vertical: Axis, horizontal: Axis, length: int, batch: int, itemsize: int, least: int = TILE_COLUMNS) -> list[Tile]:
-    """All windows, cut into tiles with columns of the given length: jobs that do not depend on each other."""
-    columns = max(least, TILE_BYTES // max(1, length * itemsize))
+def tiles(
+    vertical: Axis,
+    horizontal: Axis,
+    length: int,
+    batch: int,
+    itemsize: int,
+    least: int = TILE_COLUMNS,
+    nbytes: int | None = None,
+) -> list[Tile]:
+    """All windows, cut into tiles with columns of the given length: jobs that do not depend on each other.
+
+    A tile has about `nbytes` of columns (`TILE_BYTES` if None), but not fewer than `least` columns.
+    """
+    columns = max(least, (TILE_BYTES if nbytes is None else nbytes) // max(1, length * itemsize))
     windows = max(1, columns // max(1, batch))
     rows, width = vertical.count, horizontal.count
     if windows < width:

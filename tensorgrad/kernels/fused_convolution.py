@@ -20,8 +20,11 @@ from .product_calls import add_times_transposed, times_columns
 from .windows import Axis, Pair
 from .winners import Call, largest, largest_and_won, to_winners
 
-LEAST = 1024
-"""About so many columns a tile has at least."""
+TILE_BYTES = 1 << 22
+"""About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since calls last longer."""
+
+TILE_COLUMNS = 8192
+"""About so many columns a tile has at least, so that products run at full speed; unless they take four times that memory."""
 
 
 class Frame:
@@ -79,26 +82,53 @@ class Geometry:
         by_place = self.length <= 4 * self.filters
         self.order = (0, 1, 2, 3, 4) if by_place else (2, 0, 3, 1, 4)  # of (ph, pw, R, Q, N) in memory
 
-    def jobs(self, itemsize: int) -> list[Tile]:
-        """The pooled output cut into tiles."""
+    def shares(self, itemsize: int) -> list[list[Tile]]:
+        """The pooled output cut into tiles, for each thread about as much."""
         down = self.vertical._replace(count=self.rows)
         across = self.horizontal._replace(count=self.columns)
         length = self.places * (self.length + self.filters)
-        return tiles(down, across, length, self.batch, itemsize, LEAST // self.places)
+        least = min(TILE_COLUMNS // self.places, 4 * TILE_BYTES // (length * itemsize))
+        jobs = tiles(down, across, length, self.batch, itemsize, least, TILE_BYTES)
+        return [share for share in _two_shares(jobs) if share]
 
     def most_columns(self, jobs: list[Tile]) -> int:
         return max((tile.windows for tile in jobs), default=0) * self.places * self.batch
 
     def scratch_bytes(self, itemsize: int) -> int:
         """Memory that a worker needs."""
-        columns = self.most_columns(self.jobs(itemsize))
-        return (self.length + self.filters) * columns * itemsize + self.filters * columns // self.places
+        columns = max(map(self.most_columns, self.shares(itemsize)), default=0)
+        return (self.length + self.filters + 1) * columns * itemsize + self.filters * columns // self.places
 
     def windows(self, image: np.ndarray) -> np.ndarray:
         """All windows of a framed image by their place in the block, (C, KH, KW, ph, pw, PH, PW, N), a view."""
         view = patches(image, self.vertical, self.horizontal)
         covered = view[:, :, :, : self.rows * self.block[0], : self.columns * self.block[1]]
         return _by_block(covered, self.rows, self.columns, self.block)
+
+
+def _two_shares(jobs: list[Tile]) -> tuple[list[Tile], list[Tile]]:
+    """The first half of all windows and the second; the tile in the middle is cut."""
+    left = sum(tile.windows for tile in jobs) // 2
+    mine: list[Tile] = []
+    for k, tile in enumerate(jobs):
+        if tile.windows > left:
+            one, other = _cut_tile(tile, left)
+            return [*mine, *one], [*other, *jobs[k + 1 :]]
+        mine.append(tile)
+        left -= tile.windows
+    return mine, []
+
+
+def _cut_tile(tile: Tile, windows: int) -> tuple[list[Tile], list[Tile]]:
+    """About so many windows of a tile, and its others: cut between rows, or between columns where it has one row."""
+    rows, columns = tile.shape
+    if rows > 1:
+        middle = tile.top + round(windows / columns)
+        parts = tile._replace(bottom=middle), tile._replace(top=middle)
+    else:
+        middle = tile.left + windows
+        parts = tile._replace(right=middle), tile._replace(left=middle)
+    return tuple([part] if part.windows else [] for part in parts)
 
 
 class Worker:
@@ -108,7 +138,7 @@ class Worker:
         self.where, self.jobs = where, jobs
         self.windows = where.windows(image)
         columns = where.most_columns(jobs)
-        sizes = [n * columns * image.itemsize for n in (where.length, where.filters)]
+        sizes = [n * columns * image.itemsize for n in (where.length + 1, where.filters)]
         self._columns = memory[: sizes[0]].view(image.dtype)
         self._values = memory[sizes[0] : sum(sizes)].view(image.dtype)
         self._mask = memory[sum(sizes) :].view(np.bool_)
@@ -117,6 +147,15 @@ class Worker:
         """Room for the tile's columns, and where they are copied from: (C, KH, KW, ...), the rest in the order of windows."""
         part = self.in_order(tile.of(self.windows))
         return self._columns[: part.size].reshape(part.shape), part
+
+    def with_ones(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of a convolution without groups with a row more, (1, C * KH * KW + 1, M), and that row, to be filled with ones.
+
+        The product with it sums over the windows, which makes the bias's gradient on the way.
+        """
+        count = columns.size // self.where.length
+        matrix = self._columns[: columns.size + count].reshape(1, self.where.length + 1, count)
+        return matrix, matrix[0, -1]
 
     def in_order(self, windows: np.ndarray) -> np.ndarray:
         """(C, KH, KW, ph, pw, R, Q, N) with the axes behind the kernel's in the order of a tile's windows."""
@@ -181,11 +220,23 @@ def forward(
 
 
 class Gradients:
-    """What one worker's tiles add to the gradients of weights and bias."""
+    """What one worker's tiles add to the gradients of weights and bias; the bias's stand behind the weights'."""
 
     def __init__(self, w: np.ndarray, where: Geometry) -> None:
-        self.w = np.zeros((where.groups, where.filters // where.groups, where.length // where.groups), w.dtype)
-        self.b = np.zeros(where.filters, w.dtype)
+        self.where = where
+        extra = where.groups == 1
+        self.sums = np.zeros((where.groups, where.filters // where.groups, where.length // where.groups + extra), w.dtype)
+        self.w = self.sums[:, :, : where.length // where.groups]
+        self.b = self.sums[0, :, -1] if extra else np.zeros(where.filters, w.dtype)
+
+    def add(self, worker: Worker, matrix: np.ndarray, columns: np.ndarray) -> list[Call]:
+        """Add what a tile with this cotangent (F, M) and these columns contributes."""
+        if self.where.groups == 1:
+            widened, ones = worker.with_ones(columns)
+            return [partial(ones.fill, 1), *add_times_transposed(matrix[None], widened, self.sums)]
+        share = np.empty_like(self.b)
+        calls: list[Call] = [partial(np.add.reduce, matrix, axis=1, out=share), partial(np.add, self.b, share, out=self.b)]
+        return calls + add_times_transposed(worker.matrices(matrix), worker.grouped(columns), self.w)
 
 
 def backward(
@@ -204,20 +255,17 @@ def backward(
         scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is wanted in; or None.
     """
     sums = None if scattered is None else worker.where.windows(scattered[1])
-    calls: list[Call] = [partial(gradients.w.fill, 0), partial(gradients.b.fill, 0)]
+    calls: list[Call] = [partial(gradients.sums.fill, 0), partial(gradients.b.fill, 0)]
     if scattered is not None:
         calls.append(partial(scattered[1].fill, 0))
-    share = np.empty_like(gradients.b)
     for tile in worker.jobs:
         (matrix, values), columns = worker.values(tile), worker.columns(tile)
         if won is None:
             calls.append(partial(np.copyto, values[:, 0, 0], tile.of(g)))
         else:
             calls += to_winners(tile.of(g), list(tile.of(won)), players(values))
-        calls.append(partial(np.matmul, matrix, np.ones(matrix.shape[1], matrix.dtype), out=share))
-        calls.append(partial(np.add, gradients.b, share, out=gradients.b))
         calls.append(partial(np.copyto, *columns))
-        calls += add_times_transposed(worker.matrices(matrix), worker.grouped(columns[0]), gradients.w)
+        calls += gradients.add(worker, matrix, columns[0])
         if cotangent is not None:
             calls.append(partial(np.copyto, tile.of(cotangent), values))
         if sums is not None:

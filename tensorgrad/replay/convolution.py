@@ -18,6 +18,8 @@ class ForwardStep(Step):
     Takes x, w and perhaps b; makes the result, perhaps what the way back needs to know (`won`), and perhaps a frame for x.
     """
 
+    multiplies = True
+
     def __init__(
         self, name: str, x: int, w: int, b: int | None, outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any
     ) -> None:
@@ -36,7 +38,7 @@ class ForwardStep(Step):
         won = rest.pop(0) if self.masked else None
         stages, image = framed_image(x, self.where, rest[0] if self.framed else None)
         target = result.transpose(1, 2, 3, 0)
-        jobs = halves(self.where.jobs(x.itemsize))
+        jobs = self.where.shares(x.itemsize)
         workers = [Worker(self.where, part, image, memory) for part, memory in zip(jobs, scratch, strict=False)]
         stages.append([in_turn(forward(k, w, b, self.relu, won, target)) for k in workers])
         return stages

@@ -22,6 +22,8 @@ class BackwardStep(Step):
     Takes g, x, w, and perhaps `won`; makes the gradients named in `wanted`, and further arrays for its own use.
     """
 
+    multiplies = True
+
     def __init__(
         self, name: str, inputs: list[int], outputs: list[int], nodes: list[GraphNode], where: Geometry, **form: Any
     ) -> None:
@@ -52,7 +54,7 @@ class BackwardStep(Step):
         made = dict(zip(self.wanted, outputs, strict=False))
         own = outputs[len(self.wanted) :]
         stages, image = framed_image(x, where, own.pop(0) if self.framed else None)
-        workers = [Worker(where, part, image, m) for part, m in zip(halves(where.jobs(x.itemsize)), scratch, strict=False)]
+        workers = [Worker(where, part, image, m) for part, m in zip(where.shares(x.itemsize), scratch, strict=False)]
         gradients = [Gradients(w, where) for _ in workers]
 
         cotangent, sums = None, []
@@ -82,7 +84,7 @@ class BackwardStep(Step):
         """The images' cotangent as a correlation of the output's."""
         back = self.back
         weights = np.empty(back.w_shape, w.dtype)
-        jobs = halves(back.jobs(w.itemsize))
+        jobs = back.shares(w.itemsize)
         workers = [Worker(back, part, cotangent.image, memory) for part, memory in zip(jobs, scratch, strict=False)]
         turned = partial(turn, w, back.groups, weights)
         return [[turned], [in_turn(forward(worker, weights, None, False, None, out)) for worker in workers]]

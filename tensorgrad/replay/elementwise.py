@@ -102,7 +102,7 @@ def fuse_elementwise(program: Program) -> None:
     steps: list[Step] = []
     for run in _runs(program):
         size = program.values[run[0].outputs[0]].nbytes
-        if not _is_elementwise(run[0]) or size < 4 * work.WORTHWHILE:
+        if not _is_elementwise(run[0]) or size < work.WORTHWHILE:
             steps += run
             continue
         inside = set(map(id, run))

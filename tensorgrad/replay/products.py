@@ -16,6 +16,8 @@ from .work import in_turn
 class ProductStep(PrimitiveStep):
     """A product of two matrices, and perhaps a bias."""
 
+    multiplies = True
+
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         x, y, b = (*inputs, None)[:3]
         out = outputs[0]

@@ -31,6 +31,7 @@ class Step:
     """
 
     in_place: frozenset[int] = frozenset()
+    multiplies = False  # whether its work for two threads has matrix products in it
 
     def __init__(self, name: str, inputs: list[int | None], outputs: list[int], nodes: list[GraphNode]) -> None:
         self.name = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -59,6 +60,8 @@ class Runner:
             touched = [self.plan.root_of(v) for v in [*step.inputs, *step.outputs] if v is not None]
             if changed is None or not changed.isdisjoint(touched):
                 self.stages[index] = self._bound(step)
+        split = [step for step, stages in zip(self.program.steps, self.stages, strict=True) if any(len(s) > 1 for s in stages)]
+        self._splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
         self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
 
     def _joined_stages(self) -> list[Stage]:
@@ -113,10 +116,6 @@ class Runner:
         own = self.arrays[out] = np.array(view)  # an argument laid out in another way than when it was recorded
         return [[lambda: np.copyto(own, step.primitive.kernel(*inputs, **step.attributes))]]
 
-    @property
-    def threaded(self) -> bool:
-        return any(len(stage) > 1 for stages in self.stages for stage in stages)
-
     # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
@@ -125,7 +124,7 @@ class Runner:
         self._read_outside()
         for value, argument in zip(program.arguments, arguments, strict=True):
             np.copyto(self._slots[value], argument)
-        with blas_on_one_thread():
+        with blas_on_one_thread() if self._splits_products else nullcontext():
             for work in self._works:
                 work()
         for value, home in self.plan.copied:

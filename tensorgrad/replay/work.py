@@ -9,14 +9,14 @@ import numpy as np
 
 from .program import Work
 
-WORTHWHILE = 1 << 16
+WORTHWHILE = 1 << 18
 """Elements from which on it pays to give half of a pass over them to another thread."""
 
 PIECE = 1 << 16
 """Elements of a piece of elementwise work: few enough for several arrays' pieces to stay in cache, enough to outweigh the calls."""
 
-LARGE_PRODUCT = 4_000_000
-"""Multiply-adds from which on a product pays for a second thread."""
+LARGE_PRODUCT = 30_000_000
+"""Multiply-adds from which on half of a product pays for a second thread, which takes some 50 us to wake."""
 
 
 def halves(jobs: list[Any]) -> list[list[Any]]:
