@@ -87,8 +87,8 @@ class Primitive:
         extras: names of the kernel's further outputs.
         view: whether the output may share the first input's memory.
         elementwise: whether each output element depends on the inputs' elements at its place alone.
-        takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be one of its inputs;
-            if it has extras, `out` is a tuple of arrays for the output and them.
+        takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be one of its inputs.
+        prepare: a function of the kernel's arguments and `out=` that returns the kernel's work as a list of calls, or None.
         rules: the VJP rule of each input that has one.
     """
 
@@ -100,10 +100,12 @@ class Primitive:
         view: bool = False,
         elementwise: bool = False,
         ufunc: np.ufunc | None = None,
+        prepare: Callable[..., list[Callable[[], Any]]] | None = None,
         flops: Callable[..., int] | None = None,
     ) -> None:
         self.kernel = kernel
         self._function = ufunc or kernel
+        self.prepare = prepare
         self.name = kernel.__name__.rstrip("_")
         self.extras = tuple(extras)
         self.view = view
@@ -322,6 +324,8 @@ def primitive(kernel: Callable[..., Any] | None = None, **settings: Any) -> Any:
         view: the output may share the first input's memory.
         elementwise: each output element depends on the inputs' elements at its place alone.
         ufunc: the NumPy function that the kernel is no more than a name for; it is then called itself, which is quicker.
+        prepare: a function that takes the kernel's arguments, and `out=`, and returns a list of calls without arguments that
+            do what the kernel does on these arrays, whatever they hold when the calls are made. A replay makes them again and again.
         flops: a function (out_shape, *input_shapes) -> floating-point operations, where `Primitive.flops` says it wrong.
 
     >>> import numpy as np

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,82 +12,74 @@ import tensorgrad as tg
 
 from ..arguments import number
 from .optimizer import Optimizer, Params
-from .pieces import in_pieces
+from .pieces import run
 
 EXTRAS = ("new_mean", "new_square", "new_count")
 
 
-def _updated(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, decoupled, out):
-    """The next values of a parameter, its gradient's moving mean and mean square, and the number of its steps."""
+def prepare_adam(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, out, decoupled=False):
+    """The calls of `adam_update`."""
+    new, new_mean, new_square, new_count = out
     beta1, beta2 = betas
-    count = np.asarray(count + 1)
-    rate, steps = float(lr), int(count)
-    mean_rate = rate / (1 - beta1**steps)  # corrects the mean for its beginning at 0
-    root_correction = math.sqrt(1 - beta2**steps)
-    kept = 1 - rate * weight_decay if decoupled else 1.0
-    penalty = 0.0 if decoupled else weight_decay
+    rate, small, kept = (np.empty((), parameter.dtype) for _ in range(3))
+    d, g = np.empty_like(parameter), gradient
 
-    def step(p, g, m, s, new, new_m, new_s, d, e):
-        if penalty:
-            np.multiply(p, penalty, out=e)
-            e += g
-            g = e  # the gradient with the penalty's
-        np.subtract(g, m, out=d)
-        d *= 1 - beta1
-        np.add(m, d, out=new_m)
-        np.multiply(g, g, out=d)
-        d *= 1 - beta2
-        np.multiply(s, beta2, out=new_s)
-        new_s += d
-        np.sqrt(new_s, out=d)
-        d += eps * root_correction
-        np.divide(new_m, d, out=d)
-        d *= -mean_rate * root_correction
-        if kept == 1.0:
-            np.add(p, d, out=new)
-        else:
-            np.multiply(p, kept, out=new)
-            new += d
+    def correct():
+        """Both averages are corrected for their beginning at 0."""
+        steps = int(count) + 1
+        root = math.sqrt(1 - beta2**steps)
+        rate.fill(-float(lr) / (1 - beta1**steps) * root)
+        small.fill(eps * root)
+        kept.fill(1 - float(lr) * weight_decay)
+        new_count.fill(steps)
 
-    if out is not None:
-        out[3][...] = count
-    return *in_pieces(step, parameter, gradient, mean, square, results=3, scratch=2, out=out and out[:3]), count
+    calls = [correct]
+    if weight_decay and not decoupled:
+        g = np.empty_like(parameter)
+        calls += [partial(np.multiply, parameter, weight_decay, out=g), partial(np.add, g, gradient, out=g)]
+    calls += [
+        partial(np.subtract, g, mean, out=d),
+        partial(np.multiply, d, 1 - beta1, out=d),
+        partial(np.add, mean, d, out=new_mean),
+        partial(np.multiply, g, g, out=d),
+        partial(np.multiply, d, 1 - beta2, out=d),
+        partial(np.multiply, square, beta2, out=new_square),
+        partial(np.add, new_square, d, out=new_square),
+        partial(np.sqrt, new_square, out=d),
+        partial(np.add, d, small, out=d),
+        partial(np.divide, new_mean, d, out=d),
+        partial(np.multiply, d, rate, out=d),
+    ]
+    if not (weight_decay and decoupled):
+        return [*calls, partial(np.add, parameter, d, out=new)]
+    return [*calls, partial(np.multiply, parameter, kept, out=new), partial(np.add, new, d, out=new)]
 
 
-@tg.primitive(elementwise=True, extras=EXTRAS, flops=lambda out_shape, *_: 12 * math.prod(out_shape))
-def adam_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, out=None):
+def _updated(prepare, arrays, count, lr, **settings):
+    """The next values of a parameter, its gradient's moving mean and mean square, and the number of its steps."""
+    new_count = np.empty_like(count)
+
+    def with_count(*given, out):
+        return prepare(*given, out=(*out, new_count), **settings)
+
+    return *run(with_count, arrays, count, lr, results=3), new_count
+
+
+@tg.primitive(elementwise=True, extras=EXTRAS, prepare=prepare_adam, flops=lambda out_shape, *_: 12 * math.prod(out_shape))
+def adam_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay):
     """One step of Adam; weight decay adds to the gradient."""
-    return _updated(
-        parameter,
-        gradient,
-        mean,
-        square,
-        count,
-        lr,
-        betas=betas,
-        eps=eps,
-        weight_decay=weight_decay,
-        decoupled=False,
-        out=out,
-    )
+    arrays = parameter, gradient, mean, square
+    return _updated(prepare_adam, arrays, count, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
-@tg.primitive(elementwise=True, extras=EXTRAS, flops=lambda out_shape, *_: 13 * math.prod(out_shape))
-def adamw_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay, out=None):
+prepare_adamw = partial(prepare_adam, decoupled=True)
+
+
+@tg.primitive(elementwise=True, extras=EXTRAS, prepare=prepare_adamw, flops=lambda out_shape, *_: 13 * math.prod(out_shape))
+def adamw_update(parameter, gradient, mean, square, count, lr, *, betas, eps, weight_decay):
     """One step of AdamW; weight decay shrinks the parameter itself."""
-    return _updated(
-        parameter,
-        gradient,
-        mean,
-        square,
-        count,
-        lr,
-        betas=betas,
-        eps=eps,
-        weight_decay=weight_decay,
-        decoupled=True,
-        out=out,
-    )
+    arrays = parameter, gradient, mean, square
+    return _updated(prepare_adamw, arrays, count, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 class Adam(Optimizer):

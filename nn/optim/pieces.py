@@ -1,73 +1,47 @@
-"""Elementwise updates in pieces that stay in the processor's cache while all their operations run."""
+"""Elementwise updates as NumPy calls prepared once, on pieces that stay in the processor's cache while all their operations run.
+
+A replayed step makes the same calls again and again; an update outside of one prepares them and makes them once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+
+Call = Callable[[], Any]
 
 PIECE = 1 << 16
 """Elements of a piece: few enough for several arrays' pieces to fit in cache, enough to outweigh the calls."""
 
 
-def in_pieces(
-    step: Callable[..., None],
-    *inputs: np.ndarray,
-    results: int = 1,
-    scratch: int = 0,
-    out: Sequence[np.ndarray] | None = None,
-) -> Sequence[np.ndarray]:
-    """Run an elementwise `step` over arrays of one shape, piece by piece, and return its results.
-
-    The results have the shape, dtype and memory order of the first input. Inputs in another order are copied first.
+def run(
+    prepare: Callable[..., list[Call]], arrays: Sequence[np.ndarray], *numbers: np.ndarray, **settings: Any
+) -> list[np.ndarray]:
+    """Prepare an update piece by piece, and make its calls.
 
     Args:
-        step: is called with a piece of each input, then of each result, to be written, then with scratch space.
-        inputs: the arrays.
-        results: number of arrays that the step writes.
-        scratch: number of further pieces that it writes in on the way.
-        out: arrays to write the results into. They may be inputs, so a step writes a result only once it has read that input.
+        prepare: takes a piece of each array, then the numbers, then `out=` with a piece of each result, and settings.
+        arrays: of one shape; the results are like the first.
+        numbers: arrays without axes.
+        settings: `results` is how many results there are; the others are passed on.
     """
-    first = inputs[0]
-    if out is not None:
-        return _into(out, step, inputs, scratch)
-    if first.size <= PIECE and all(x.flags.c_contiguous for x in inputs):
-        made = [np.empty(first.shape, first.dtype) for _ in range(results + scratch)]
-        step(*inputs, *made)
-        return made[:results]
-    axes = _memory_order(first)
-    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs]
-    made = [np.empty(first.size, first.dtype) for _ in range(results)]
-    space = [np.empty(min(PIECE, first.size), first.dtype) for _ in range(scratch)]
+    made = [np.empty_like(arrays[0]) for _ in range(settings.pop("results"))]
+    for parts in pieces(*arrays, *made):
+        given, out = parts[: len(arrays)], parts[len(arrays) :]
+        for call in prepare(*given, *numbers, out=out, **settings):
+            call()
+    return made
+
+
+def pieces(*arrays: np.ndarray) -> Iterator[Sequence[np.ndarray]]:
+    """The arrays cut into flat pieces along memory. One in another order than the first is copied, so it is only to be read."""
+    first = arrays[0]
+    if first.size <= PIECE:
+        yield arrays
+        return
+    order = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))
+    flat = [np.ascontiguousarray(x.transpose(order)).reshape(-1) for x in arrays]
     for start in range(0, first.size, PIECE):
-        piece = slice(start, start + PIECE)
-        count = min(PIECE, first.size - start)
-        step(*(x[piece] for x in flat), *(x[piece] for x in made), *(x[:count] for x in space))
-    stored = [first.shape[axis] for axis in axes]
-    return [x.reshape(stored).transpose(np.argsort(axes)) for x in made]
-
-
-def _into(
-    out: Sequence[np.ndarray], step: Callable[..., None], inputs: Sequence[np.ndarray], scratch: int
-) -> Sequence[np.ndarray]:
-    """Run the step piece by piece where its results shall lie."""
-    axes = _memory_order(inputs[0])
-    stored = [x.transpose(axes) for x in out]
-    if not all(x.flags.c_contiguous for x in stored):
-        for x, made in zip(out, in_pieces(step, *inputs, results=len(out), scratch=scratch), strict=True):
-            np.copyto(x, made)
-        return out
-    flat = [np.ascontiguousarray(x.transpose(axes)).reshape(-1) for x in inputs] + [x.reshape(-1) for x in stored]
-    size = inputs[0].size
-    space = [np.empty(min(PIECE, size), inputs[0].dtype) for _ in range(scratch)]
-    for start in range(0, size, PIECE):
-        count = min(PIECE, size - start)
-        step(*(x[start : start + PIECE] for x in flat), *(x[:count] for x in space))
-    return out
-
-
-def _memory_order(array: np.ndarray) -> tuple[int, ...]:
-    """The axes from the one with the largest step in memory to the one with the smallest."""
-    if array.flags.c_contiguous:
-        return tuple(range(array.ndim))
-    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+        yield [x[start : start + PIECE] for x in flat]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,48 +12,58 @@ import tensorgrad as tg
 
 from ..arguments import number
 from .optimizer import Optimizer, Params
-from .pieces import in_pieces
+from .pieces import run
 
 
-@tg.primitive(elementwise=True, flops=lambda out_shape, *_: 2 * math.prod(out_shape))
-def sgd_update(parameter, gradient, lr, *, weight_decay, out=None):
+def prepare_sgd(parameter, gradient, lr, *, weight_decay, out):
+    """The calls of `sgd_update`."""
+    rate, d = np.empty((), parameter.dtype), np.empty_like(parameter)
+    calls = [lambda: rate.fill(-lr)]
+    if weight_decay:
+        calls += [partial(np.multiply, parameter, weight_decay, out=d), partial(np.add, d, gradient, out=d)]
+        gradient = d
+    return [*calls, partial(np.multiply, gradient, rate, out=d), partial(np.add, parameter, d, out=out)]
+
+
+@tg.primitive(elementwise=True, prepare=prepare_sgd, flops=lambda out_shape, *_: 2 * math.prod(out_shape))
+def sgd_update(parameter, gradient, lr, *, weight_decay):
     """parameter - lr (gradient + weight_decay parameter)."""
-    rate = float(lr)
 
-    def step(p, g, new, d):
-        if weight_decay:
-            np.multiply(p, weight_decay, out=d)
-            d += g
-            d *= -rate
-        else:
-            np.multiply(g, -rate, out=d)
-        np.add(p, d, out=new)
+    def prepare(*given, out):
+        return prepare_sgd(*given, weight_decay=weight_decay, out=out[0])
 
-    return in_pieces(step, parameter, gradient, scratch=1, out=None if out is None else [out])[0]
+    return run(prepare, (parameter, gradient), lr, results=1)[0]
 
 
-@tg.primitive(elementwise=True, extras=("new_velocity",), flops=lambda out_shape, *_: 4 * math.prod(out_shape))
-def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay, out=None):
+def prepare_momentum(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay, out):
+    """The calls of `momentum_update`."""
+    new, new_velocity = out
+    rate, d, slope = np.empty((), parameter.dtype), np.empty_like(parameter), gradient
+    calls = [lambda: rate.fill(-lr)]
+    if weight_decay:
+        slope = np.empty_like(parameter)
+        calls += [partial(np.multiply, parameter, weight_decay, out=slope), partial(np.add, slope, gradient, out=slope)]
+    calls += [
+        partial(np.multiply, velocity, momentum, out=new_velocity),
+        partial(np.add, new_velocity, slope, out=new_velocity),
+    ]
+    if nesterov:
+        calls += [partial(np.multiply, new_velocity, momentum, out=d), partial(np.add, d, slope, out=d)]
+    calls.append(partial(np.multiply, d if nesterov else new_velocity, rate, out=d))
+    return [*calls, partial(np.add, parameter, d, out=new)]
+
+
+@tg.primitive(
+    elementwise=True,
+    extras=("new_velocity",),
+    prepare=prepare_momentum,
+    flops=lambda out_shape, *_: 4 * math.prod(out_shape),
+)
+def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay):
     """With d = gradient + weight_decay parameter: the velocity becomes v = momentum velocity + d, and the parameter
     moves by -lr v, or with Nesterov by -lr (d + momentum v)."""
-    rate = float(lr)
-
-    def step(p, g, v, new, new_v, d, e):
-        if weight_decay:
-            np.multiply(p, weight_decay, out=d)
-            d += g
-        slope = d if weight_decay else g
-        np.multiply(v, momentum, out=new_v)
-        new_v += slope
-        if nesterov:
-            np.multiply(new_v, momentum, out=e)
-            e += slope
-            e *= -rate
-        else:
-            np.multiply(new_v, -rate, out=e)
-        np.add(p, e, out=new)
-
-    return tuple(in_pieces(step, parameter, gradient, velocity, results=2, scratch=2, out=out))
+    settings = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+    return tuple(run(prepare_momentum, (parameter, gradient, velocity), lr, results=2, **settings))
 
 
 class SGD(Optimizer):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ops.pooling import avg_pool2d_, avg_pool2d_input_grad, gather_winners, max_pool2d_, scatter_winners
 from . import work
-from .program import PrimitiveStep, Program, Stage
+from .program import PrimitiveStep, Program, Stage, in_turn
 
 CHANNELWISE = (max_pool2d_, scatter_winners, gather_winners, avg_pool2d_, avg_pool2d_input_grad)
 
@@ -27,7 +27,7 @@ class ChannelwiseStep(PrimitiveStep):
         if "shape" in settings:
             batch, _, *size = settings["shape"]
             settings["shape"] = (batch, some.stop - some.start, *size)
-        return self.work([x[:, some] for x in inputs], [x[:, some] for x in outputs], settings)
+        return in_turn(self.calls([x[:, some] for x in inputs], [x[:, some] for x in outputs], settings))
 
 
 def cut_by_channels(program: Program) -> None:

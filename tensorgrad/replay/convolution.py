@@ -8,8 +8,8 @@ import numpy as np
 
 from ..graph import GraphNode
 from ..kernels.fused_convolution import Frame, Geometry, Worker, forward
-from .program import Stage, Step, Work
-from .work import halves, in_halves, in_turn
+from .program import Stage, Step, Work, in_turn
+from .work import in_halves
 
 
 class ForwardStep(Step):

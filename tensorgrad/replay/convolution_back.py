@@ -12,8 +12,8 @@ from ..graph import GraphNode
 from ..kernels.fused_convolution import Frame, Geometry, Gradients, Worker, backward, forward, turn
 from ..kernels.windows import Axis
 from .convolution import framed_image
-from .program import Program, Stage, Step
-from .work import halves, in_halves, in_turn
+from .program import Program, Stage, Step, in_turn
+from .work import in_halves
 
 
 class BackwardStep(Step):

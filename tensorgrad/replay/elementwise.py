@@ -9,8 +9,8 @@ import numpy as np
 
 from . import work
 from .homes import memory_order
-from .program import PrimitiveStep, Program, Stage, Step, Work
-from .work import halves, in_turn
+from .program import PrimitiveStep, Program, Stage, Step, Work, in_turn
+from .work import halves
 
 
 class ElementwiseStep(Step):
@@ -60,10 +60,10 @@ class ElementwiseStep(Step):
             nbytes = math.prod(shape) * dtype.itemsize
             parts[value] = space[begin : begin + nbytes].view(dtype).reshape(shape)
             begin += self._room(dtype)
-        return [
-            s.work([None if v is None else parts[v] for v in s.inputs], [parts[v] for v in s.outputs], s.attributes)
-            for s in self.members
-        ]
+        calls: list[Work] = []
+        for s in self.members:
+            calls += s.calls([None if v is None else parts[v] for v in s.inputs], [parts[v] for v in s.outputs], s.attributes)
+        return calls
 
 
 class Cut:

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..ops.matmul import linear_, matmul_
 from . import work
-from .program import PrimitiveStep, Program, Stage
-from .work import in_turn
+from .program import PrimitiveStep, Program, Stage, in_turn
 
 
 class ProductStep(PrimitiveStep):

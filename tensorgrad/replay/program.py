@@ -20,6 +20,16 @@ Stage = Sequence[Work]
 """What may run at the same time: one piece of work, or two for two threads."""
 
 
+def in_turn(calls: Sequence[Work]) -> Work:
+    """Calls that one thread makes one after the other."""
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
 class Step:
     """One thing that a replay does: a primitive, or several of them fused.
 
@@ -63,7 +73,7 @@ class PrimitiveStep(Step):
     @property
     def in_place(self) -> frozenset[int]:
         """Inputs whose memory an output may take, if nobody needs them any more: the kernels of elementwise primitives allow it."""
-        allowed = self.primitive.elementwise and self.primitive.takes_out
+        allowed = self.primitive.elementwise and (self.primitive.takes_out or self.primitive.prepare is not None)
         return frozenset(v for v in self.inputs if v is not None) if allowed else frozenset()
 
     @property
@@ -72,21 +82,25 @@ class PrimitiveStep(Step):
         return any(isinstance(x, np.random.Generator | np.random.RandomState) for x in self.attributes.values())
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
-        return [[self.work(inputs, outputs, self.attributes)]]
+        calls = self.calls(inputs, outputs, self.attributes)
+        return [[calls[0] if len(calls) == 1 else in_turn(calls)]]
 
-    def work(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> Work:
+    def calls(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> list[Work]:
         """One run of the kernel."""
-        kernel = self.primitive.kernel
-        if self.primitive.takes_out and (len(outputs) == 1 or self.primitive.elementwise):
-            return partial(kernel, *inputs, out=outputs[0] if len(outputs) == 1 else tuple(outputs), **attributes)
+        kernel, prepare = self.primitive.kernel, self.primitive.prepare
+        if prepare is not None:
+            return prepare(*inputs, out=outputs[0] if len(outputs) == 1 else tuple(outputs), **attributes)
         if len(outputs) == 1:
-            return lambda: np.copyto(outputs[0], kernel(*inputs, **attributes))
+            out = outputs[0]
+            if self.primitive.takes_out:
+                return [partial(kernel, *inputs, out=out, **attributes)]
+            return [lambda: np.copyto(out, kernel(*inputs, **attributes))]
 
         def run() -> None:
             for out, made in zip(outputs, kernel(*inputs, **attributes), strict=True):
                 np.copyto(out, made)
 
-        return run
+        return [run]
 
 
 @dataclass

@@ -13,9 +13,8 @@ from ..graph import Value
 from ..tensor import Tensor
 from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
-from .program import PrimitiveStep, Program, Stage, Step, Work
+from .program import PrimitiveStep, Program, Stage, Step, Work, in_turn
 from .threads import blas_on_one_thread, team
-from .work import in_turn
 
 SMALL = 4096
 """Up to so many bytes a value read from outside is copied at each run instead of bound where it lies."""

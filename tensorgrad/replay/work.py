@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,6 @@ def halves(jobs: list[Any]) -> list[list[Any]]:
     """Jobs for each thread, those of one thread next to each other; a single job stays whole."""
     middle = (len(jobs) + 1) // 2
     return [part for part in (jobs[:middle], jobs[middle:]) if part]
-
-
-def in_turn(calls: Sequence[Callable[[], Any]]) -> Work:
-    """Calls that one thread makes one after the other."""
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
 
 
 def in_halves(function: Callable[..., Any], *arrays: np.ndarray) -> list[Work]:
