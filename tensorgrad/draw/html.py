@@ -1,6 +1,6 @@
 """A picture as one HTML file: it shows itself in any browser, with no layout engine and nothing from the network.
 
-The page is put together from the files in `page/`: its frame, its look, and a few scripts of one idea each.
+The page is put together from the files in `page/`: its frame, and a few style sheets and scripts of one idea each.
 Lanes are the columns and rungs the rows of a grid, so nothing needs to be laid out beforehand; the picture stands in the
 page as data, and the scripts draw as much of it as is open. A content security policy that names the script's hash lets
 no other script run and loads nothing, whatever the names in a graph are.
@@ -27,6 +27,7 @@ SCRIPTS = (
     "text", "picture", "measure", "cards", "strips", "tree", "rails", "arrows", "selection", "search", "panel", "view", "map",
     "keyboard", "main",
 )  # fmt: skip
+STYLES = ("colours", "page", "cards", "arrows", "bands", "print")
 KEYS = (
     ("↑ ↓", "rung to rung"),
     ("← →", "card to card; on a band close, open"),
@@ -47,7 +48,7 @@ def page(picture: Picture) -> str:
     parts = {
         "title": html.escape(picture.title or "graph"),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "style": _asset("page.css"),
+        "style": "\n".join(_asset(f"{name}.css") for name in STYLES),
         "facts": html.escape(" · ".join(facts(picture))),
         "notes": "".join(f'<p class="note">{html.escape(note)}</p>' for note in picture.notes),
         "keys": "".join(f"<div>{' '.join(f'<kbd>{key}</kbd>' for key in keys.split())} {what}</div>" for keys, what in KEYS),

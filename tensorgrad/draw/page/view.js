@@ -29,9 +29,18 @@ function setZoom(wanted, x = null, y = null) {
   const left = (box.scrollLeft + dx) / before;
   const top = (box.scrollTop + dy) / before;
   byElementId('grid').style.zoom = zoom;
+  setLineWidth();
   box.scrollLeft = left * zoom - dx;
   box.scrollTop = top * zoom - dy;
   byElementId('zoom-fit').textContent = `${Math.round(zoom * 100)}${NBSP}%`;
+}
+
+/** Lines of about 2 px, but of whole pixels of the screen at any zoom, so that all are equally thick. */
+function setLineWidth() {
+  const scale = zoom * (window.devicePixelRatio || 1);
+  const thin = Math.max(1, Math.round(2 * scale)) / scale;
+  byElementId('grid').style.setProperty('--thin', `${thin}px`);
+  byElementId('grid').style.setProperty('--thick', `${2 * thin}px`);
 }
 
 /** As wide as the view, but never so small that it cannot be read. */
