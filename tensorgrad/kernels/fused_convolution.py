@@ -107,7 +107,7 @@ class Geometry:
 
 
 def _two_shares(jobs: list[Tile]) -> tuple[list[Tile], list[Tile]]:
-    """The first half of all windows and the second; the tile in the middle is cut."""
+    """The first half of all windows and the second; a tile in the middle is cut."""
     left = sum(tile.windows for tile in jobs) // 2
     mine: list[Tile] = []
     for k, tile in enumerate(jobs):
@@ -120,15 +120,12 @@ def _two_shares(jobs: list[Tile]) -> tuple[list[Tile], list[Tile]]:
 
 
 def _cut_tile(tile: Tile, windows: int) -> tuple[list[Tile], list[Tile]]:
-    """About so many windows of a tile, and its others: cut between rows, or between columns where it has one row."""
-    rows, columns = tile.shape
-    if rows > 1:
-        middle = tile.top + round(windows / columns)
-        parts = tile._replace(bottom=middle), tile._replace(top=middle)
-    else:
-        middle = tile.left + windows
-        parts = tile._replace(right=middle), tile._replace(left=middle)
-    return tuple([part] if part.windows else [] for part in parts)
+    """The first so many windows of a tile, row by row, and the others."""
+    rows, columns = divmod(windows, tile.right - tile.left)
+    row, place = tile.top + rows, tile.left + columns
+    one = [tile._replace(bottom=row), tile._replace(top=row, bottom=row + 1, right=place)]
+    other = [tile._replace(top=row, bottom=row + 1, left=place), tile._replace(top=row + 1)]
+    return [part for part in one if part.windows > 0], [part for part in other if part.windows > 0]
 
 
 class Worker:

@@ -60,7 +60,7 @@ class Runner:
             if changed is None or not changed.isdisjoint(touched):
                 self.stages[index] = self._bound(step)
         split = [step for step, stages in zip(self.program.steps, self.stages, strict=True) if any(len(s) > 1 for s in stages)]
-        self._splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
+        self.splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
         self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
 
     def _joined_stages(self) -> list[Stage]:
@@ -68,13 +68,15 @@ class Runner:
         joined: list[Stage] = []
         members: list[Step] = []  # the steps in the last stage, if others may join them
         for step, stages in zip(self.program.steps, self.stages, strict=True):
-            alone = len(stages) == 1 and len(stages[0]) == 2
-            if alone and members and all(self._independent(member, step) for member in members):
-                joined[-1] = [in_turn(pair) for pair in zip(joined[-1], stages[0], strict=True)]
+            single = len(stages) == 1 and not (len(stages[0]) == 1 and step.multiplies)
+            if single and members and all(self._independent(member, step) for member in members):
+                mine, other = joined[-1]
+                first, second = stages[0] if len(stages[0]) == 2 else (None, stages[0][0])
+                joined[-1] = [mine if first is None else in_turn([mine, first]), in_turn([other, second])]
                 members.append(step)
-            else:
+            elif stages:
                 joined += stages
-                members = [step] if alone else members if not stages else []
+                members = [step] if len(stages) == 1 and len(stages[0]) == 2 else []
         return joined
 
     def _independent(self, one: Step, other: Step) -> bool:
@@ -123,7 +125,7 @@ class Runner:
         self._read_outside()
         for value, argument in zip(program.arguments, arguments, strict=True):
             np.copyto(self._slots[value], argument)
-        with blas_on_one_thread() if self._splits_products else nullcontext():
+        with blas_on_one_thread() if self.splits_products else nullcontext():
             for work in self._works:
                 work()
         for value, home in self.plan.copied:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .program import Work
 
-WORTHWHILE = 1 << 18
+WORTHWHILE = 1 << 17
 """Elements from which on it pays to give half of a pass over them to another thread."""
 
 PIECE = 1 << 16

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def replay_rows(step: Callable[..., Any], arguments: tuple[Any, ...], times: int
         compiled(*arguments)
     runner, graph = compiled._latest.runner, compiled.plan().graph
     rows = []
-    with blas_on_one_thread():
+    with blas_on_one_thread() if runner.splits_products else nullcontext():
         for node, stages in zip(graph.nodes, runner.stages, strict=True):
             works = [as_work(stage) for stage in stages]
             taken = least(lambda works=works: [work() for work in works], times) if works else 0.0
