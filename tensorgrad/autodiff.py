@@ -155,7 +155,9 @@ def _leading_to(wanted: Collection[Node | Tensor], order: list[Node | Tensor]) -
     return useful
 
 
-def _apply_rules(node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None, recorder: Any, alone: bool) -> None:
+def _apply_rules(
+    node: Node, g: Tensor, cotangents: dict[Any, Tensor], useful: set[Any] | None, recorder: Any, alone: bool
+) -> None:
     """Hand the cotangent of a node's output to its rules, and add what they return to the cotangents of its inputs.
 
     `alone` says that nobody records the sums or differentiates them: then arrays are added without the engine.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,13 @@ FEATURES = {"AVX-512": "AVX512_SKX", "AVX2": "AVX2", "AVX": "AVX"}
 
 
 def show_config() -> None:
-    """Print what a bug report or a benchmark should say: versions, BLAS and its threads, and a warning where it runs below its best.
+    """Print what a bug report or a benchmark should say: versions, BLAS and its threads, and a warning where it runs
+    below its best.
 
     OpenBLAS has kernels for each type of processor core. With those for a lesser type, which the environment
     variable OPENBLAS_CORETYPE may pin, a matrix product can take twice the time.
     """
-    from . import __version__
-
-    print(f"tensorgrad {__version__}, NumPy {np.__version__}, Python {platform.python_version()}")
+    print(f"tensorgrad {sys.modules[__package__].__version__}, NumPy {np.__version__}, Python {platform.python_version()}")
     print(f"processor: {platform.machine()}, {os.cpu_count()} cores, widest vectors {processor_vectors() or 'unknown'}")
     for library in blas_libraries():
         core = library.get("architecture", "unknown")
@@ -36,7 +36,10 @@ def show_config() -> None:
         if slower:
             pinned = os.environ.get("OPENBLAS_CORETYPE")
             cause = f"the environment pins it: OPENBLAS_CORETYPE={pinned}; unset it" if pinned else "update NumPy"
-            print(f"  warning: this core type uses {slower}, and the processor has {processor_vectors()}: products are slower; {cause}")
+            print(
+                f"  warning: this core type uses {slower}, and the processor has {processor_vectors()}: "
+                f"products are slower; {cause}"
+            )
     for name in sorted(os.environ):
         if name.startswith("OPENBLAS_"):
             print(f"environment: {name}={os.environ[name]}")

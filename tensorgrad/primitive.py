@@ -87,7 +87,8 @@ class Primitive:
         extras: names of the kernel's further outputs.
         view: whether the output may share the first input's memory.
         elementwise: whether each output element depends on the inputs' elements at its place alone.
-        takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be one of its inputs.
+        takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be
+        one of its inputs.
         prepare: a function of the kernel's arguments and `out=` that returns the kernel's work as a list of calls, or None.
         rules: the VJP rule of each input that has one.
     """
@@ -240,7 +241,8 @@ class Primitive:
                 arrays.append(as_operand(x))
             bit += bit
         if inputs and type(arrays[0]) is not np.ndarray and not any(isinstance(a, np.ndarray) for a in arrays):
-            return self._apply(tuple(Tensor(x) for x in inputs), attributes, wanted)  # numbers alone: float32 is the default here too
+            # numbers alone: float32 is the default here too
+            return self._apply(tuple(Tensor(x) for x in inputs), attributes, wanted)
         if len(attributes) != self._attribute_count:
             attributes = self._completed(attributes)
 
@@ -325,7 +327,8 @@ def primitive(kernel: Callable[..., Any] | None = None, **settings: Any) -> Any:
         elementwise: each output element depends on the inputs' elements at its place alone.
         ufunc: the NumPy function that the kernel is no more than a name for; it is then called itself, which is quicker.
         prepare: a function that takes the kernel's arguments, and `out=`, and returns a list of calls without arguments that
-            do what the kernel does on these arrays, whatever they hold when the calls are made. A replay makes them again and again.
+            do what the kernel does on these arrays, whatever they hold when the calls are made. A replay makes them
+            again and again.
         flops: a function (out_shape, *input_shapes) -> floating-point operations, where `Primitive.flops` says it wrong.
 
     >>> import numpy as np

@@ -2,9 +2,11 @@
 
 What lies between (the convolution's output, four times as large as the pooled one, and its cotangent) is never stored as a
 whole: a tile of it is made, used and forgotten while it is in cache. The windows of a tile are ordered by their place in
-the pooling block, so that pooling compares long contiguous runs. The way back gathers the columns anew, which costs less than keeping them.
+the pooling block, so that pooling compares long contiguous runs. The way back gathers the columns anew, which costs
+less than keeping them.
 
-All of it is prepared once, as a list of NumPy calls on views made beforehand, and made again and again. Between two such calls a
+All of it is prepared once, as a list of NumPy calls on views made beforehand, and made again and again. Between two
+such calls a
 thread holds the interpreter's lock for less than a microsecond, so that two threads hardly ever wait for each other.
 """
 
@@ -21,7 +23,8 @@ from .windows import Axis, Pair
 from .winners import Call, largest, largest_and_won, to_winners
 
 TILE_BYTES = 1 << 22
-"""About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since calls last longer."""
+"""About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since
+calls last longer."""
 
 TILE_COLUMNS = 8192
 """About so many columns a tile has at least, so that products run at full speed; unless they take four times that memory."""
@@ -77,7 +80,8 @@ class Geometry:
         self.length = self.channels * vertical.kernel * horizontal.kernel
         self.places = block[0] * block[1]
         self.axes = (vertical, horizontal)
-        # The order of a tile's windows. By their place in the block, pooling compares long runs of memory; row by row, columns are
+        # The order of a tile's windows. By their place in the block, pooling compares long runs of memory; row by row,
+        # columns are
         # copied in long runs. What there is more of decides.
         by_place = self.length <= 4 * self.filters
         self.order = (0, 1, 2, 3, 4) if by_place else (2, 0, 3, 1, 4)  # of (ph, pw, R, Q, N) in memory
@@ -146,7 +150,8 @@ class Worker:
         return self._columns[: part.size].reshape(part.shape), part
 
     def with_ones(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The columns of a convolution without groups with a row more, (1, C * KH * KW + 1, M), and that row, to be filled with ones.
+        """The columns of a convolution without groups with a row more, (1, C * KH * KW + 1, M), and that row, to be
+        filled with ones.
 
         The product with it sums over the windows, which makes the bias's gradient on the way.
         """
@@ -192,7 +197,8 @@ def forward(
 ) -> list[Call]:
     """Fill in the worker's tiles of `result` (F, PH, PW, N).
 
-    Where the way back needs it also those of `won` (ph * pw, F, PH, PW, N): which place of its block won, unless relu let nothing pass.
+    Where the way back needs it also those of `won` (ph * pw, F, PH, PW, N): which place of its block won, unless relu
+    let nothing pass.
     """
     weights = worker.matrices(w)
     calls: list[Call] = []
@@ -249,7 +255,8 @@ def backward(
     Args:
         won: what `forward` left, or None if nothing follows the convolution and its bias.
         cotangent: where the cotangent of the convolution's output is wanted, (F, ph, pw, PH, PW, N), or None.
-        scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is wanted in; or None.
+        scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is
+        wanted in; or None.
     """
     sums = None if scattered is None else worker.where.windows(scattered[1])
     calls: list[Call] = [partial(gradients.sums.fill, 0), partial(gradients.b.fill, 0)]
@@ -280,7 +287,8 @@ def scatter_add(columns: np.ndarray, windows: np.ndarray) -> list[Call]:
 
 
 def turn(w: np.ndarray, groups: int, out: np.ndarray) -> None:
-    """The filters that lead back from the output to the images, for a stride of 1: (F, C/groups, KH, KW) -> (C, F/groups, KH, KW)."""
+    """The filters that lead back from the output to the images, for a stride of 1: (F, C/groups, KH, KW) -> (C,
+    F/groups, KH, KW)."""
     filters, channels, *kernel = w.shape
     swapped = w[:, :, ::-1, ::-1].reshape(groups, filters // groups, channels, *kernel).transpose(0, 2, 1, 3, 4)
     np.copyto(out.reshape(swapped.shape), swapped)

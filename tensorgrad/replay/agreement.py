@@ -56,8 +56,8 @@ def require_same_outcome(replayed: Snapshot, own: Snapshot, results: list[Tensor
             differing.append(f"the state of {generator}")
     if differing:
         raise ReplayError(
-            f"a replay came to something else than the step itself: {', '.join(differing)}. Python state that the recording does not "
-            "see must have changed; pass it as an argument, or keep it in a tensor that tg.assign updates. "
+            f"a replay came to something else than the step itself: {', '.join(differing)}. Python state that the recording "
+            "does not see must have changed; pass it as an argument, or keep it in a tensor that tg.assign updates. "
             "The step's own outcome stands."
         )
 

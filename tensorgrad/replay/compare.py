@@ -22,8 +22,8 @@ def require_agreement(first: Recording, second: Recording) -> None:
         longer = a if len(a.nodes) > len(b.nodes) else b
         extra = longer.nodes[min(len(a.nodes), len(b.nodes))]
         raise ReplayError(
-            f"the step ran {len(a.nodes)} primitives at the first call and {len(b.nodes)} at the second; the first that only one "
-            f"of them ran is {extra.primitive}. {_ADVICE}" + _place(longer, extra)
+            f"the step ran {len(a.nodes)} primitives at the first call and {len(b.nodes)} at the second; the first that "
+            f"only one of them ran is {extra.primitive}. {_ADVICE}" + _place(longer, extra)
         )
     if first.given.keys() != second.given.keys() or any(not same_given(x, second.given[v]) for v, x in first.given.items()):
         raise ReplayError(
@@ -35,9 +35,9 @@ def require_agreement(first: Recording, second: Recording) -> None:
 
 
 _ADVICE = (
-    "A replay repeats what was recorded, so Python state that changes from call to call (a counter, a list that grows, raw random "
-    "arrays, tensors kept from the call before) must enter as an argument, or live in a tensor that tg.assign updates; random "
-    "numbers come from primitives that take a Generator, such as tg.dropout."
+    "A replay repeats what was recorded, so Python state that changes from call to call (a counter, a list that grows, raw "
+    "random arrays, tensors kept from the call before) must enter as an argument, or live in a tensor that tg.assign updates; "
+    "random numbers come from primitives that take a Generator, such as tg.dropout."
 )
 
 
@@ -63,8 +63,8 @@ def _agreement_of_nodes(one: GraphNode, other: GraphNode, first: Recording, seco
         if not kept or (now.dtype == "number" and not same(before.number, now.number)):
             what = f"number {before.number} and then {now.number}" if now.dtype == "number" else f"values of shape {now.shape}"
             raise ReplayError(
-                f"the input {name} of {other.primitive} comes from outside of the step and changed between its first two calls: "
-                f"{what}. {_ADVICE}" + _place(graph, other)
+                f"the input {name} of {other.primitive} comes from outside of the step and changed between its first two "
+                f"calls: {what}. {_ADVICE}" + _place(graph, other)
             )
 
 

@@ -124,7 +124,8 @@ class Compiled:
         return with_copies(returned, copies)
 
     def check(self, every: int) -> Compiled:
-        """Compare every so many replays with the function itself, for state that a recording cannot see and that changes rarely.
+        """Compare every so many replays with the function itself, for state that a recording cannot see and that
+        changes rarely.
 
         The first replay of each signature is always compared. What a comparison cannot find between two of them goes unnoticed.
 
@@ -147,7 +148,8 @@ class Compiled:
 
 
 def compile(fn: Callable[..., Any]) -> Compiled:
-    """A function that does what `fn` does, faster: it records the primitives that `fn` runs, and replays them without its Python code.
+    """A function that does what `fn` does, faster: it records the primitives that `fn` runs, and replays them without
+    its Python code.
 
     `fn` is a whole training step or any part of one. It takes tensors, arrays, and containers of them, and whatever
     else decides how it computes; parameters, buffers, optimizers and generators that it closes over are state, which replays

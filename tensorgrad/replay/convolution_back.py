@@ -34,7 +34,8 @@ class BackwardStep(Step):
         self.back = _correlation_back(where) if "x" in self.wanted else None
 
     def add_own_values(self, program: Program, dtype: str) -> None:
-        """Values for its own use, behind those that it makes: a frame for x, and room for the cotangent or for sums of the images'."""
+        """Values for its own use, behind those that it makes: a frame for x, and room for the cotangent or for sums of
+        the images'."""
         where = self.where
         frame = Frame.shape(where.channels, where.vertical, where.horizontal, where.batch)
         if self.framed:

@@ -12,7 +12,8 @@ from ..tensor import Tensor
 
 
 def memory_order(x: Value | np.ndarray) -> tuple[int, ...]:
-    """The axes from the one with the largest step in memory to the one with the smallest; then those of size 1, which take no steps."""
+    """The axes from the one with the largest step in memory to the one with the smallest; then those of size 1, which
+    take no steps."""
     return tuple(sorted(range(len(x.shape)), key=lambda axis: (x.shape[axis] == 1, -abs(x.strides[axis]))))
 
 

@@ -26,7 +26,8 @@ class ReplayPlan:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes that the plan keeps: of values between steps, of leaves and gradients, of scratch memory, of copied arguments."""
+        """Bytes that the plan keeps: of values between steps, of leaves and gradients, of scratch memory, of copied
+        arguments."""
         homes = {id(home): home.array.nbytes for home in self._memory.homes.values()}
         return {
             "values": sum(self._memory.blocks),

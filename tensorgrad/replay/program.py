@@ -54,7 +54,8 @@ class Step:
         return self.nodes[0].phase
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
-        """The work on these arrays, stage after stage. Each thread has scratch memory, which holds nothing from step to step."""
+        """The work on these arrays, stage after stage. Each thread has scratch memory, which holds nothing from step
+        to step."""
         raise NotImplementedError
 
     def scratch_bytes(self, itemsize: int) -> int:
@@ -72,7 +73,8 @@ class PrimitiveStep(Step):
 
     @property
     def in_place(self) -> frozenset[int]:
-        """Inputs whose memory an output may take, if nobody needs them any more: the kernels of elementwise primitives allow it."""
+        """Inputs whose memory an output may take, if nobody needs them any more: the kernels of elementwise primitives
+        allow it."""
         allowed = self.primitive.elementwise and (self.primitive.takes_out or self.primitive.prepare is not None)
         return frozenset(v for v in self.inputs if v is not None) if allowed else frozenset()
 

@@ -67,9 +67,9 @@ class StrictRecorder(Recorder):
 
     def value_read(self, tensor: Tensor, how: str) -> None:
         raise ReplayError(
-            f"the value of a tensor of shape {tensor.shape} is read with {how} inside a compiled step; a replay would not run the "
-            "Python code that depends on it. Return the tensor and read it outside, or compute with primitives such as tg.where."
-            + line_of_user()
+            f"the value of a tensor of shape {tensor.shape} is read with {how} inside a compiled step; a replay would not run "
+            "the Python code that depends on it. Return the tensor and read it outside, or compute with primitives such as "
+            "tg.where." + line_of_user()
         )
 
     def data_set(self, leaf: Tensor) -> None:

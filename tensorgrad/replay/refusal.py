@@ -9,7 +9,8 @@ INTERNAL = ("tensorgrad", "nn")
 
 
 class ReplayError(RuntimeError):
-    """A compiled function does something that a replay would leave out or repeat wrongly. The message says where, and what to do."""
+    """A compiled function does something that a replay would leave out or repeat wrongly. The message says where, and
+    what to do."""
 
 
 def line_of_user() -> str:

@@ -64,7 +64,8 @@ class Runner:
         self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
 
     def _joined_stages(self) -> list[Stage]:
-        """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves a meeting."""
+        """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves
+        a meeting."""
         joined: list[Stage] = []
         members: list[Step] = []  # the steps in the last stage, if others may join them
         for step, stages in zip(self.program.steps, self.stages, strict=True):

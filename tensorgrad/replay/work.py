@@ -13,7 +13,8 @@ WORTHWHILE = 1 << 17
 """Elements from which on it pays to give half of a pass over them to another thread."""
 
 PIECE = 1 << 16
-"""Elements of a piece of elementwise work: few enough for several arrays' pieces to stay in cache, enough to outweigh the calls."""
+"""Elements of a piece of elementwise work: few enough for several arrays' pieces to stay in cache, enough to outweigh
+the calls."""
 
 LARGE_PRODUCT = 30_000_000
 """Multiply-adds from which on half of a product pays for a second thread, which takes some 50 us to wake."""

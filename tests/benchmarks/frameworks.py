@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 import works
 from works import Work
 
@@ -119,7 +118,11 @@ def jax(work: Work) -> Step:
         for kind, *settings in work.layers:
             if kind == "conv":
                 p = settings[2]
-                y = lax.conv(y, next(rest), (1, 1), [(p, p), (p, p)]) if not p else lax.conv_general_dilated(y, next(rest), (1, 1), [(p, p)] * 2)
+                y = (
+                    lax.conv(y, next(rest), (1, 1), [(p, p), (p, p)])
+                    if not p
+                    else lax.conv_general_dilated(y, next(rest), (1, 1), [(p, p)] * 2)
+                )
                 y = y + next(rest)[:, None, None]
             elif kind == "linear":
                 y = y @ next(rest).T + next(rest)
@@ -209,7 +212,9 @@ def dezero(work: Work) -> Step:
     return _numpy_training(work, parameters, logits, lambda z: F.softmax_cross_entropy(z, t), dezero.no_grad())
 
 
-def _numpy_training(work: Work, parameters: list[Any], logits: Callable[[], Any], loss_of: Callable[[Any], Any], no_grad: Any) -> Step:
+def _numpy_training(
+    work: Work, parameters: list[Any], logits: Callable[[], Any], loss_of: Callable[[Any], Any], no_grad: Any
+) -> Step:
     """A step of a framework whose tensors have `.data` and `.grad`, with the optimizer written in NumPy."""
     if work.optimizer is None:
 

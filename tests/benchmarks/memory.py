@@ -1,6 +1,6 @@
 """How much memory a training step and a large convolution take beyond what the process held before. Linux only.
 
-    python tests/benchmarks/memory.py
+python tests/benchmarks/memory.py
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-import numpy as np  # noqa: E402
-
 import frameworks  # noqa: E402
+import numpy as np  # noqa: E402
 import works  # noqa: E402
 
 
@@ -44,7 +43,9 @@ def eager() -> None:
     work = works.WORKS["mnist_cnn"]
     step = frameworks.tensorgrad_eager(work)
     idle = status("VmRSS")
-    print(f"MNIST CNN, batch 200, eager step: peak {peak_above(idle, steps(step, 10)):.0f} MB above the idle process (limit 100)")
+    print(
+        f"MNIST CNN, batch 200, eager step: peak {peak_above(idle, steps(step, 10)):.0f} MB above the idle process (limit 100)"
+    )
 
 
 def replay() -> None:

@@ -23,14 +23,14 @@ for name in [n for n in os.environ if n.startswith(("OPENBLAS_", "OMP_"))]:
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-import numpy as np  # noqa: E402
-
 import frameworks  # noqa: E402
+import numpy as np  # noqa: E402
+from works import WORKS  # noqa: E402
+
 import tensorgrad as tg  # noqa: E402
 from tensorgrad.graph import Graph, GraphNode  # noqa: E402
 from tensorgrad.replay.runner import as_work  # noqa: E402
 from tensorgrad.replay.threads import blas_on_one_thread, team  # noqa: E402
-from works import WORKS  # noqa: E402
 
 
 def least(function: Callable[[], Any], times: int) -> float:
@@ -54,7 +54,9 @@ def nbytes(graph: Graph, node: GraphNode) -> int:
     return sum(graph.values[v].nbytes for v in [*node.inputs, *node.outputs] if v is not None)
 
 
-def eager_rows(step: Callable[..., Any], arguments: tuple[Any, ...], times: int) -> tuple[float, list[tuple[str, str, float, int, int]]]:
+def eager_rows(
+    step: Callable[..., Any], arguments: tuple[Any, ...], times: int
+) -> tuple[float, list[tuple[str, str, float, int, int]]]:
     """(name, phase, seconds, flops, bytes) of every node, and the seconds of the whole step without a trace."""
     seconds: list[list[float]] = []
     for _ in range(times):
@@ -66,7 +68,9 @@ def eager_rows(step: Callable[..., Any], arguments: tuple[Any, ...], times: int)
     return least(lambda: step(*arguments), times), rows
 
 
-def replay_rows(step: Callable[..., Any], arguments: tuple[Any, ...], times: int) -> tuple[float, list[tuple[str, str, float, int, int]]]:
+def replay_rows(
+    step: Callable[..., Any], arguments: tuple[Any, ...], times: int
+) -> tuple[float, list[tuple[str, str, float, int, int]]]:
     """The same of every step of the plan."""
     compiled = tg.compile(step)
     for _ in range(4):
@@ -84,7 +88,9 @@ def replay_rows(step: Callable[..., Any], arguments: tuple[Any, ...], times: int
 def main() -> None:
     parser = argparse.ArgumentParser(description="Profile one step by node.")
     parser.add_argument("work", choices=list(WORKS), nargs="?", default="mnist_cnn")
-    parser.add_argument("--replay", action="store_true", help="the steps of the replayed plan instead of the nodes of the graph")
+    parser.add_argument(
+        "--replay", action="store_true", help="the steps of the replayed plan instead of the nodes of the graph"
+    )
     parser.add_argument("--times", type=int, default=30)
     options = parser.parse_args()
 

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import frameworks
+import numpy as np
 import works
 
 
