@@ -14,6 +14,7 @@ from .checkpoint import load_weights, save_weights
 from .containers import Sequential
 from .convolution import Conv2D
 from .dropout import Dropout
+from .fit import Training, fit
 from .linear import Linear
 from .losses import accuracy, cross_entropy, mse_loss
 from .module import Module
@@ -41,10 +42,12 @@ __all__ = [
     "Sigmoid",
     "Summary",
     "Tanh",
+    "Training",
     "accuracy",
     "clip_grad_norm",
     "cross_entropy",
     "data",
+    "fit",
     "init",
     "load_weights",
     "models",

@@ -1,8 +1,10 @@
-"""Saving and loading weights, in the safetensors format that other frameworks read too."""
+"""Saving and loading weights, and whole trainings, in the safetensors format that other frameworks read too."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,7 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    from safetensors.numpy import save_file
-
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"save_weights: {target} is a folder; name a file in it")
-    # safetensors writes the memory of arrays as it lies, so it must lie in C order
-    arrays = {name: np.asarray(array, order="C") for name, array in model.state_dict().items()}
-    with replacing(target) as new:
-        try:
-            save_file(arrays, new)
-        except Exception as error:
-            raise OSError(f"save_weights: cannot write {target}: {error}") from error
+    _write(path, model.state_dict(), None, "save_weights")
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -50,19 +41,69 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         ValueError: the file is damaged or no safetensors file; or its names or shapes differ from the model's, which
             the message lists. The model was not changed.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"load_weights: there is no file {source}")
-    try:
-        state = load_file(source)
-    except (SafetensorError, KeyError, TypeError) as error:  # KeyError: of a dtype that NumPy lacks, such as bfloat16
-        raise ValueError(
-            f"load_weights: {source} is no safetensors file that NumPy can read, or is damaged ({error!r})"
-        ) from error
+    state, _ = _read(path, "load_weights")
     try:
         model.load_state_dict(state)
     except ValueError as error:
-        raise ValueError(f"load_weights: {source} does not fit.\n{error}") from error
+        raise ValueError(f"load_weights: {path} does not fit.\n{error}") from error
+
+
+def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Write arrays, and what else there is to say about a training as plain data, to one safetensors file, whole or not at all.
+
+    Args:
+        path: the file.
+        arrays: by name; 0-d ones too.
+        about: what JSON can hold. Python's floats and whole numbers come back as they were.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    _write(path, arrays, {"about": json.dumps(about)}, "save_checkpoint")
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote: the arrays, and the plain data about them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or no checkpoint.
+
+    >>> save_checkpoint("a.safetensors", {"w": np.ones(2)}, {"epoch": 3})
+    >>> load_checkpoint("a.safetensors")
+    ({'w': array([1., 1.])}, {'epoch': 3})
+    """
+    arrays, metadata = _read(path, "load_checkpoint")
+    try:
+        return arrays, json.loads(metadata["about"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"load_checkpoint: {path} holds weights, but no training to go on with") from error
+
+
+def _write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: dict[str, str] | None, what: str) -> None:
+    from safetensors.numpy import save_file
+
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{what}: {target} is a folder; name a file in it")
+    # safetensors writes the memory of arrays as it lies, so it must lie in C order
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    with replacing(target) as new:
+        try:
+            save_file(ordered, new, metadata=about)
+        except Exception as error:
+            raise OSError(f"{what}: cannot write {target}: {error}") from error
+
+
+def _read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays in a file, and its metadata."""
+    from safetensors import SafetensorError, safe_open
+
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"{what}: there is no file {source}")
+    try:
+        with safe_open(source, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, KeyError, TypeError) as error:  # KeyError: of a dtype that NumPy lacks, such as bfloat16
+        raise ValueError(f"{what}: {source} is no safetensors file that NumPy can read, or is damaged ({error!r})") from error

@@ -1,4 +1,4 @@
-"""What training loops share: evaluation, a history of how training went, plots of it, and a calm end at Ctrl-C."""
+"""What training loops share: a step, evaluation, a history of how training went, plots of it, and a calm end at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,51 @@ from numpy.typing import ArrayLike
 import tensorgrad as tg
 
 from .files import replacing
-from .losses import accuracy
+from .losses import accuracy, cross_entropy
 from .module import Module
+from .optim import Optimizer, clip_grad_norm
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 COLORS = ("#0067A5", "#B83A0B", "#00704F", "#8E3A7A", "#8A5A00")
 STYLES = ("-", "--", "-.", ":")
+
+
+Loss = Callable[[Any, Any], tg.Tensor]
+"""From what a model returns, and the targets, to a tensor of one value."""
+
+
+def training_step(
+    model: Module, optimizer: Optimizer, loss: Loss = cross_entropy, *, max_norm: float | None = None
+) -> Callable[[Any, Any], tg.Tensor]:
+    """A function of a batch (x, t) that takes one step of training, forward, backward and update, and returns the loss.
+
+    It reads no value of a tensor, so that `tg.compile` can replay it.
+
+    Args:
+        model: maps x to what the loss takes.
+        optimizer: of the model's parameters.
+        loss: a function of the model's output and of t, such as `nn.cross_entropy`.
+        max_norm: the most that the gradients' norm may be; larger ones are scaled down to it, see `nn.clip_grad_norm`.
+
+    >>> import nn
+    >>> model = nn.Linear(1, 1, init=nn.init.zeros(), rng=0)
+    >>> step = training_step(model, nn.optim.SGD(model.parameters(), lr=0.1), nn.mse_loss)
+    >>> step([[1.0]], [[3.0]]), step([[1.0]], [[3.0]])
+    (Tensor(9., dtype=float32), Tensor(3.2399998, dtype=float32))
+    """
+
+    def step(x: Any, t: Any) -> tg.Tensor:
+        value = loss(model(x), t)
+        optimizer.zero_grad()
+        value.backward()
+        if max_norm is not None:
+            clip_grad_norm(model.parameters(), max_norm)
+        optimizer.step()
+        return value.detach()
+
+    return step
 
 
 def evaluate(model: Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, threads: int = 2) -> float:

@@ -122,6 +122,7 @@ class Primitive:
         self.takes_out = any(p.name == "out" for p in keywords)
         self.attributes = tuple(p.name for p in keywords if p.name != "out")
         self._attribute_count = len(self.attributes)
+        self._input_count = len(self.inputs)
         self._defaults = {p.name: p.default for p in keywords if p.name != "out" and p.default is not p.empty}
         self._refuse_bad_names(parameters)
 
@@ -251,7 +252,7 @@ class Primitive:
         try:
             if recorder is not None:
                 result = recorder.run(self, inputs, arrays, attributes)
-            elif attributes:
+            elif attributes or len(arrays) != self._input_count:  # a ufunc would write into a further input
                 result = self.kernel(*arrays, **attributes)
             else:
                 result = self._function(*arrays)
@@ -334,11 +335,11 @@ def primitive(kernel: Callable[..., Any] | None = None, **settings: Any) -> Any:
     >>> import numpy as np
     >>> import tensorgrad as tg
     >>> @tg.primitive
-    ... def softplus(x):
+    ... def smooth_ramp(x):
     ...     return np.logaddexp(x, 0)
-    >>> _ = softplus.vjp(x=lambda g, x: g * tg.sigmoid(x))
+    >>> _ = smooth_ramp.vjp(x=lambda g, x: g * tg.sigmoid(x))
     >>> x = tg.Tensor([0.0], requires_grad=True)
-    >>> softplus(x).backward()
+    >>> smooth_ramp(x).backward()
     >>> x.grad
     Tensor([0.5], dtype=float32)
     """

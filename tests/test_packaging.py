@@ -58,7 +58,7 @@ def test_what_tests_import_is_installed_or_optional(setup):
     extras = setup["options.extras_require"]
     installed = requirements(setup["options"]["install_requires"]) | requirements("\n".join(extras.values()))
     beside = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} | {
-        p.stem for p in (ROOT / "tests").glob("*.py")
+        p.stem for p in (ROOT / "tests").rglob("*.py")
     }
     assert imported_by(ROOT / "tests") - beside - set(PACKAGES) <= installed
 

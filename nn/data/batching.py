@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arguments import Rng, generator, whole
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""A random change of a batch of images, as those of `nn.data.augment` are."""
 
 
 class Batches:
@@ -18,13 +21,22 @@ class Batches:
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, batch_size: int, *, shuffle: bool, replace: bool, rng: np.random.Generator
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        replace: bool,
+        augment: Change | None,
+        rng: np.random.Generator,
     ) -> None:
         self.images = images
         self.labels = labels
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.replace = replace
+        self.augment = augment
         self.rng = rng
 
     def __len__(self) -> int:
@@ -37,7 +49,8 @@ class Batches:
             chosen = order[start : start + self.batch_size]
             if self.replace:
                 chosen = self.rng.integers(count, size=self.batch_size)
-            yield batch_innermost(self.images[chosen]), self.labels[chosen]
+            images = self.images[chosen] if self.augment is None else self.augment(self.images[chosen], self.rng)
+            yield batch_innermost(images), self.labels[chosen]
 
     def __repr__(self) -> str:
         how = "drawn with replacement" if self.replace else "shuffled" if self.shuffle else "in order"
@@ -51,6 +64,7 @@ def batches(
     *,
     shuffle: bool,
     replace: bool = False,
+    augment: Change | None = None,
     rng: Rng = None,
 ) -> Batches:
     """Cut examples into batches; iterate over the result once for each epoch.
@@ -64,7 +78,8 @@ def batches(
         batch_size: the examples in a batch. The last batch of an epoch without replacement has those that are left.
         shuffle: whether each epoch has a new random order; else it has the order given.
         replace: whether each batch is drawn from all examples with replacement, ceil(N / batch_size) times an epoch.
-        rng: the generator of the random order, or a seed for one; None makes a new one without a seed.
+        augment: a random change of the images of each batch, such as `nn.data.augment.affine(...)`.
+        rng: the generator of the random order and changes, or a seed for one; None makes a new one without a seed.
 
     Returns:
         An iterable of (images, labels), with a length.
@@ -93,11 +108,11 @@ def batches(
     if replace and not shuffle:
         raise ValueError("batches: drawing with replacement is random; pass shuffle=True with replace=True")
     rng = generator("batches", rng)
-    return Batches(images, labels, batch_size, shuffle=bool(shuffle), replace=bool(replace), rng=rng)
+    return Batches(images, labels, batch_size, shuffle=bool(shuffle), replace=bool(replace), augment=augment, rng=rng)
 
 
 def batch_innermost(images: np.ndarray) -> np.ndarray:
-    """The same array stored with its first axis innermost in memory.
+    """The array stored with its first axis innermost in memory; one that is already so is returned itself.
 
     >>> import numpy as np
     >>> batch_innermost(np.zeros((200, 3, 32, 32), np.float32)).strides

@@ -76,7 +76,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkey
     nn.save_weights(model(0), path)
     before = path.read_bytes()
 
-    def full_disk(arrays, new):
+    def full_disk(arrays, new, metadata):
         new.write_bytes(b"half of it")
         raise RuntimeError("no space left on device")
 
