@@ -51,7 +51,7 @@ class Compiled:
     """A step function that replays; see `compile`."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._kinds: OrderedDict[Any, list[Kind]] = OrderedDict()
         self._check_every = 0
