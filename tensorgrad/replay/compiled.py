@@ -37,13 +37,16 @@ class Kind:
         self.returned: Any = None  # by the second recording, without its tensors: what else a call returns
         self.expected: dict[Tensor, bool] = {}
         self.settings: list[tuple[Any, str, Any]] = []
+        self.latest: Recording | None = None
         self.checked = False
         self.runs = 0
 
     def applies(self) -> bool:
         """Whether what Python code looked at is still as it was."""
-        return all((leaf._grad is not None) == there for leaf, there in self.expected.items()) and all(
-            getattr(owner, name) == value for owner, name, value in self.settings
+        return (
+            all((leaf._grad is not None) == there for leaf, there in self.expected.items())
+            and all(getattr(owner, name) == value for owner, name, value in self.settings)
+            and (self.latest is None or self.latest.still_share())
         )
 
 
@@ -97,6 +100,7 @@ class Compiled:
         title = getattr(self._fn, "__name__", "step")
         returned, recording = record(lambda: self._call(given, tensors), tensors, tensors_in, title)
         copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
+        kind.latest = recording
         if kind.first is None:
             kind.first = recording
             kind.expected, kind.settings = recording.expected, recording.settings

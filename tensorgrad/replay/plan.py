@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph import Graph, GraphNode
-from .program import PrimitiveStep, Step
+from .program import Step
 from .runner import Runner
 
 
@@ -72,27 +72,38 @@ class ReplayPlan:
             root = self._memory.root_of(value.id)
             buffer = self._memory.block.get(root, len(self._memory.blocks) + root)
             graph.values.append(dataclasses.replace(value, buffer=buffer))
-        graph.nodes = [self._as_node(index, step) for index, step in enumerate(self._program.steps)]
+        steps = self._program.steps
+        holder = {node.id: index for index, step in enumerate(steps) for node in step.nodes}
+        graph.nodes = [self._as_node(index, step, holder) for index, step in enumerate(steps)]
         graph.outputs = list(self._program.results)
         return graph
 
-    def _as_node(self, index: int, step: Step) -> GraphNode:
+    def _as_node(self, index: int, step: Step, holder: dict[int, int]) -> GraphNode:
+        """A step as a node; `holder` tells which step holds each recorded node."""
         first = step.nodes[0]
-        alone = isinstance(step, PrimitiveStep)
+        alone = len(step.nodes) == 1
+        tracked = {v for node in step.nodes for v, yes in zip(node.inputs, node.tracked, strict=True) if yes}
+        back = {v: g for node in step.nodes for v, g in zip(node.inputs, node.cotangents, strict=False) if g is not None}
         return GraphNode(
             id=index,
             primitive=step.name,
             inputs=list(step.inputs),
             outputs=list(step.outputs),
             attributes=first.attributes if alone else {"holds": [node.primitive for node in step.nodes]},
-            argument_names=first.argument_names if alone else [f"input {k}" for k in range(len(step.inputs))],
+            argument_names=self._argument_names(step),
             phase=step.phase,
             scope=first.scope,
             source=first.source,
-            tracked=[False] * len(step.inputs),
-            cotangents=[],
+            forward=holder.get(first.forward) if first.forward is not None else None,
+            tracked=[v in tracked for v in step.inputs],
+            cotangents=[back.get(v) for v in step.inputs] if back else [],
             flops=sum(node.flops for node in step.nodes),
         )
+
+    def _argument_names(self, step: Step) -> list[str]:
+        """What the primitives inside call the step's inputs."""
+        known = {v: name for node in step.nodes for v, name in zip(node.inputs, node.argument_names, strict=True)}
+        return [known.get(v, f"input {k}") for k, v in enumerate(step.inputs)]
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Draw the plan into a file: .svg, .png, .pdf, .dot, .html or .json. See `tensorgrad.draw.save`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ class Recording:
         rebindings: how often each of them was.
         gradients: the leaves whose `.grad` was set, each with the value that it has in the end, or None.
         expected: the leaves whose `.grad` the step looked at before it set it, and whether there was one.
+        shared: pairs of tensors from outside that held one array, so that the graph does not tell them apart. Those that
+            the step itself made are gone after it.
         settings: what Python code read through `tg.reading`: (object, name of the attribute, value).
     """
 
@@ -46,7 +49,13 @@ class Recording:
         self.rebindings: dict[Tensor, int] = {}
         self.gradients: dict[Tensor, int | None] = {}
         self.expected: dict[Tensor, bool] = {}
+        self.shared: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
         self.settings: list[tuple[Any, str, Any]] = []
+
+    def still_share(self) -> bool:
+        """Whether those tensors still hold one array."""
+        pairs = [(one(), other()) for one, other in self.shared]
+        return all(a is None or b is None or a._data is b._data for a, b in pairs)
 
 
 class StrictRecorder(Recorder):
@@ -62,6 +71,13 @@ class StrictRecorder(Recorder):
     def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
         self.recording.primitives.append(primitive)
         return super()._add_node(primitive, *rest)
+
+    def _value_of(self, x: Any, role: str) -> int:
+        value = super()._value_of(x, role)
+        given = self.graph.bindings.get(value)
+        if isinstance(x, Tensor) and isinstance(given, Tensor) and given is not x and x.is_leaf:
+            self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
+        return value
 
     # -- what is done past the primitives ----------------------------------------------------------------------------
 

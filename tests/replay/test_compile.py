@@ -238,6 +238,35 @@ def test_two_compiled_functions_share_parameters(rng):
             close(a.data, b.data)
 
 
+def test_two_tensors_that_begin_with_one_array(rng):
+    def make():
+        array = np.ones(3, np.float32)
+        w, fixed = tg.Tensor(array, requires_grad=True), tg.Tensor(array)
+
+        def step(x):
+            w.grad = None
+            loss = (w * fixed * x).sum()
+            loss.backward()
+            tg.assign(w, w.detach() - 0.1 * w.grad)
+            return loss
+
+        return step, [w]
+
+    agree(make, [(np.full(3, k + 1, np.float32),) for k in range(8)])
+
+
+def test_two_tensors_that_share_an_array_until_one_is_set(rng):
+    array = np.ones(3, np.float32)
+    a, b = tg.Tensor(array), tg.Tensor(array)
+    compiled = tg.compile(lambda x: a * x + b)
+    x = np.full(3, 2, np.float32)
+    for _ in range(4):
+        assert compiled(x).data.tolist() == [3, 3, 3]
+    tg.assign(b, [10.0, 10.0, 10.0])
+    for _ in range(4):
+        assert compiled(x).data.tolist() == [12, 12, 12]
+
+
 def test_containers_settings_and_plain_values_pass_through():
     @tg.compile
     def step(pair, scale, *, names):
