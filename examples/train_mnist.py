@@ -21,6 +21,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ def main() -> int:
 
     model = nn.models.MnistCNN(hidden=settings.hidden, init_std=settings.init_std, rng=rng)
     optimizer = nn.optim.SGD(model.parameters(), lr=settings.lr)
+    step = tg.compile(lambda x, t: train_step(model, optimizer, x, t))  # recorded at the first calls, then replayed
+    loss_of = tg.compile(lambda x, t: without_graph(lambda: nn.cross_entropy(model(x), t)))
+    predict = tg.compile(lambda x: without_graph(lambda: model(x)))
     draws = nn.data.batches(images, labels, settings.batch_size, shuffle=True, replace=True, rng=rng)
     all_training = nn.data.batches(images, labels, 250, shuffle=False)
     all_test = nn.data.batches(test_images, test_labels, 250, shuffle=False)
@@ -53,12 +57,12 @@ def main() -> int:
     began = time.perf_counter()
     with ctrl_c_stops() as stop, tqdm(total=settings.epochs * len(draws), unit="step", disable=None) as bar:
         for iteration, (epoch, x, t) in enumerate(steps, start=1):
-            train_step(model, optimizer, x, t)
-            row = {"epoch": epoch, "iteration": iteration, "loss": loss_of(model, x, t)}
+            step(x, t)
+            row = {"epoch": epoch, "iteration": iteration, "loss": loss_of(x, t).item()}
             ends_epoch = iteration % len(draws) == 0
             if ends_epoch or iteration % evaluate_every == 0:
-                row["train_accuracy"] = evaluate(model, all_training)
-                row["test_accuracy"] = evaluate(model, all_test)
+                row["train_accuracy"] = evaluate(predict, all_training, threads=1)
+                row["test_accuracy"] = evaluate(predict, all_test, threads=1)
                 reached = "loss {loss:.4f}  train {train_accuracy:.4f}  test {test_accuracy:.4f}".format(**row)
                 bar.set_postfix_str(reached)
             history.add(**row, seconds=time.perf_counter() - began)
@@ -79,18 +83,19 @@ def main() -> int:
     return 0
 
 
-def train_step(model: nn.Module, optimizer: nn.optim.Optimizer, x: np.ndarray, t: np.ndarray) -> None:
-    """One step of training on images x (N, 1, 28, 28) with labels t (N,): forward, backward, update."""
+def train_step(model: nn.Module, optimizer: nn.optim.Optimizer, x: np.ndarray, t: np.ndarray) -> tg.Tensor:
+    """One step of training on images x (N, 1, 28, 28) with labels t (N,): forward, backward, update. Returns the loss."""
     loss = nn.cross_entropy(model(x), t)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    return loss
 
 
-def loss_of(model: nn.Module, x: np.ndarray, t: np.ndarray) -> float:
-    """The loss of a batch, without a graph."""
+def without_graph(f: Callable[[], tg.Tensor]) -> tg.Tensor:
+    """What f returns, computed without leaving a graph behind."""
     with tg.no_grad():
-        return nn.cross_entropy(model(x), t).item()
+        return f()
 
 
 def load_digits(split: str, data: str, limit: int | None) -> tuple[np.ndarray, np.ndarray]:

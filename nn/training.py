@@ -67,25 +67,27 @@ def training_step(
     return step
 
 
-def evaluate(model: Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], *, threads: int = 2) -> float:
-    """The accuracy of a classifier over all batches: without a graph, and with every layer acting as in use.
+def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarray, np.ndarray]], *, threads: int = 2) -> float:
+    """The accuracy of a classifier over all batches: without a graph, and with every layer of a Module acting as in use.
 
     Args:
-        model: from images (N, ...) to logits (N, K).
+        model: from images (N, ...) to logits (N, K): a Module, or any function.
         batches: pairs of images and labels, such as `nn.data.batches` gives with shuffle=False. Some 200 images each are
             fast: few enough that memory for their activations is used again and again.
         threads: how many batches to work on at a time. NumPy computes without the interpreter's lock, so two take little
-            more than half the time of one; the result is the same.
+            more than half the time of one; the result is the same. What `tg.compile` made has threads of its own: give it 1.
     """
     right = seen = 0
-    was_training = model.training
+    module = model if isinstance(model, Module) else None
+    was_training = module is not None and module.training
 
     def count_right(images: np.ndarray, labels: np.ndarray) -> int:
         with tg.no_grad():
             return round(accuracy(model(images), labels) * len(labels))
 
     remaining = iter(batches)
-    model.eval()
+    if module is not None:
+        module.eval()
     try:
         with ThreadPoolExecutor(threads) as pool, _thread_pools().limit(limits=1 if threads > 1 else None, user_api="blas"):
             while group := list(itertools.islice(remaining, threads)):
@@ -93,7 +95,8 @@ def evaluate(model: Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], *,
                 right += sum(count.result() for count in counts)
                 seen += sum(len(labels) for _, labels in group)
     finally:
-        model.train(was_training)
+        if module is not None:
+            module.train(was_training)
     if not seen:
         raise ValueError("evaluate: there are no batches to evaluate on")
     return right / seen
