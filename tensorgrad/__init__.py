@@ -18,6 +18,7 @@ from .autodiff import backward, grad, value_and_grad, vjp
 from .collect import graph
 from .config import show_config
 from .graph import Graph
+from .kernels.heap import keep_freed_memory, release_memory
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .replay import ReplayError, compile
@@ -39,6 +40,7 @@ __all__ = [
     "phase",
     "primitive",
     "reading",
+    "release_memory",
     "scope",
     "show_config",
     "trace",
@@ -46,6 +48,8 @@ __all__ = [
     "vjp",
 ]
 __all__ += ops.__all__
+
+keep_freed_memory()
 
 
 def __getattr__(name: str) -> ModuleType:
