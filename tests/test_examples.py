@@ -16,7 +16,7 @@ from nn.training import evaluate
 
 TRAIN_MNIST = Path(__file__).parent.parent / "examples" / "train_mnist.py"
 SMALL = ("--train-digits", "120", "--test-digits", "40", "--batch-size", "40", "--hidden", "16")  # 3 iterations an epoch
-FILES = ["accuracy.png", "graph.dot", "graph.svg", "history.csv", "loss.png", "weights.safetensors"]
+FILES = ["accuracy.png", "checkpoint.safetensors", "graph.dot", "graph.svg", "history.csv", "loss.png", "weights.safetensors"]
 
 
 def command(*flags):
@@ -109,6 +109,65 @@ def test_one_epoch_of_the_default_settings_learns_as_the_reference_does(run, tmp
     assert 0.25 < float(last["train_accuracy"]) < 0.75
 
 
+@pytest.mark.parametrize("model", ["lenet5", "small-vgg"])
+def test_a_model_trained_for_accuracy_holds_digits_out_and_tests_once(run, tmp_path, model):
+    small = ("--train-digits", 480, "--test-digits", 60, "--batch-size", 55, "--validation-digits", 40)  # 8 steps an epoch
+    done = run("--model", model, *small, "--epochs", 2)
+    folder = tmp_path / "runs" / f"mnist-{model}"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert "440 digits to train on, 40 held out, seed 0" in done.stdout
+    rows = read_history(folder)
+    assert list(rows[0]) == ["epoch", "iteration", "loss", "lr", "validation_accuracy", "seconds"] and len(rows) == 16
+    assert [k for k, row in enumerate(rows, 1) if row["validation_accuracy"]] == [8, 16]
+    rates = [float(row["lr"]) for row in rows]
+    assert 0 < rates.index(max(rates)) < 15 and rates[-1] < rates[0] < max(rates)
+
+    said = next(line for line in done.stdout.splitlines() if line.startswith("test accuracy"))
+    network = nn.models.LeNet5(modern=True) if model == "lenet5" else nn.models.SmallVGG()
+    nn.load_weights(network, folder / "weights.safetensors")
+    network.eval()
+    images, labels = nn.data.load_mnist("test", root=nn.data.SHIPPED_DIGITS)
+    frame = 2 if model == "lenet5" else 0
+    pixels = np.pad(images[:60], ((0, 0), (0, 0), (frame, frame), (frame, frame))).astype(np.float32) / 255
+    wrong = int((network(pixels).data.argmax(axis=1) != labels[:60]).sum())
+    assert said == f"test accuracy {1 - wrong / 60:.4f}: {wrong} of 60 wrong"
+
+
+def test_a_resumed_run_comes_to_what_a_whole_one_does(run, tmp_path, environment):
+    small = ("--model", "lenet5", "--train-digits", 240, "--test-digits", 40, "--batch-size", 55, "--eager")
+    run(*small, "--epochs", 3, "--output", "whole")
+    flags = (*small, "--epochs", 3, "--output", "parts")
+    with subprocess.Popen(
+        command(*flags), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            for line in child.stdout:
+                if line.startswith("epoch   2"):
+                    break  # the checkpoint of the first is there; that of the second, perhaps
+        finally:
+            child.kill()  # as a machine that goes down does
+    resumed = run(*flags, "--resume")
+    assert "epoch   3" in resumed.stdout and "epoch   1" not in resumed.stdout
+    columns = ("epoch", "iteration", "loss", "lr", "validation_accuracy")
+    whole, parts = ([[row[c] for c in columns] for row in read_history(tmp_path / name)] for name in ("whole", "parts"))
+    assert whole == parts
+    same = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert same[0] == same[1]
+
+
+def test_without_a_checkpoint_nothing_can_be_resumed(run):
+    done = run(*SMALL, "--resume", "--output", "out", code=1)
+    assert "there is no file out/checkpoint.safetensors" in done.stderr.replace(os.sep, "/") and "Traceback" not in done.stderr
+
+
+def test_eager_and_replayed_runs_agree(run, tmp_path):
+    for folder, flags in (("replayed", []), ("eager", ["--eager"])):
+        run(*SMALL, "--epochs", 2, *flags, "--output", folder)
+    replayed, eager = (read_history(tmp_path / name) for name in ("replayed", "eager"))
+    for a, b in zip(replayed, eager, strict=True):
+        assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-4)
+
+
 def test_ctrl_c_saves_what_was_reached(tmp_path, environment):
     flags = (*SMALL, "--epochs", 100000, "--output", "out")
     group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {}
@@ -133,7 +192,9 @@ def test_a_loss_that_is_no_number_ends_the_run(run, tmp_path, environment):
     environment["PYTHONWARNINGS"] = "ignore"  # NumPy's, of overflow
     done = run(*SMALL, "--lr", "1e38", "--output", "out", code=1)
     assert "A smaller --lr" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        name for name in FILES if name != "checkpoint.safetensors"
+    ]
     assert len(read_history(tmp_path / "out")) < 30
 
 
@@ -152,6 +213,11 @@ def test_a_loss_that_is_no_number_ends_the_run(run, tmp_path, environment):
         (["--train-digits", "3001"], "argument --train-digits: must be at most 3000 with --data shipped"),
         (["--test-digits", "10001", "--data", "full"], "argument --test-digits: must be at most 10000 with --data full"),
         (["--eval-every", "0"], "argument --eval-every: must be a whole number of at least 1"),
+        (["--model", "resnet"], "argument --model: invalid choice: 'resnet' (choose from"),
+        (["--model", "lenet5", "--hidden", "64"], "argument --hidden: lenet5 has none; it is for --model mnist-cnn"),
+        (["--model", "small-vgg", "--init-std", "1"], "argument --init-std: small-vgg has none"),
+        (["--validation-digits", "5"], "argument --validation-digits: mnist-cnn holds none out"),
+        (["--model", "lenet5", "--train-digits", "9", "--validation-digits", "9"], "must be below the 9 digits to train on"),
         (["--output", str(TRAIN_MNIST)], "argument --output: must be a folder"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
     ],
