@@ -14,7 +14,7 @@ from .checkpoint import load_weights, save_weights
 from .containers import Sequential
 from .convolution import Conv2D
 from .dropout import Dropout
-from .fit import Training, fit
+from .fit import fit
 from .linear import Linear
 from .losses import accuracy, cross_entropy, mse_loss
 from .module import Module
@@ -22,6 +22,7 @@ from .normalization import BatchNorm2D, LocalResponseNorm
 from .optim import clip_grad_norm
 from .parameter import Buffer, Parameter
 from .pooling import AvgPool2D, MaxPool2D
+from .progress import Training
 from .summary import Row, Summary, summary
 
 __all__ = [
