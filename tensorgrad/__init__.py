@@ -19,6 +19,7 @@ from .collect import graph
 from .config import show_config
 from .graph import Graph
 from .kernels.heap import keep_freed_memory, release_memory
+from .kernels.winograd import set_winograd
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .replay import ReplayError, compile
@@ -42,6 +43,7 @@ __all__ = [
     "reading",
     "release_memory",
     "scope",
+    "set_winograd",
     "show_config",
     "trace",
     "value_and_grad",

@@ -86,6 +86,10 @@ class Geometry:
         by_place = self.length <= 4 * self.filters
         self.order = (0, 1, 2, 3, 4) if by_place else (2, 0, 3, 1, 4)  # of (ph, pw, R, Q, N) in memory
 
+    def frame_shape(self) -> tuple[int, int, int, int]:
+        """Of the framed image, (C, H, W, N)."""
+        return Frame.shape(self.channels, self.vertical, self.horizontal, self.batch)
+
     def shares(self, itemsize: int) -> list[list[Tile]]:
         """The pooled output cut into tiles, for each thread about as much."""
         down = self.vertical._replace(count=self.rows)
@@ -206,19 +210,35 @@ def forward(
         (matrix, values), columns = worker.values(tile), worker.columns(tile)
         calls.append(partial(np.copyto, *columns))
         calls += times_columns(weights, worker.grouped(columns[0]), worker.matrices(matrix))
-        target, hits, alive = tile.of(result), None if won is None else list(tile.of(won)), worker.mask(tile)
-        calls += largest(players(values)) if hits is None else largest_and_won(players(values), hits, alive)
-        best = values[:, 0, 0]
-        if b is not None:
-            calls.append(partial(np.add, best, b[:, None, None, None], out=best if relu else target))
-        if relu:
-            calls.append(partial(np.maximum, best, 0, out=target))
-        elif b is None:
-            calls.append(partial(np.copyto, target, best))
-        if relu and hits is not None:
-            calls.append(partial(np.greater, target, 0, out=alive if len(hits) > 1 else hits[0]))
-            if len(hits) > 1:
-                calls += [partial(np.logical_and, hit, alive, out=hit) for hit in hits]
+        hits = None if won is None else list(tile.of(won))
+        calls += finished(players(values), b, relu, hits, worker.mask(tile), tile.of(result))
+    return calls
+
+
+def finished(
+    values: list[np.ndarray],
+    b: np.ndarray | None,
+    relu: bool,
+    hits: list[np.ndarray] | None,
+    alive: np.ndarray,
+    target: np.ndarray,
+) -> list[Call]:
+    """Write into `target` the largest of the values (..., F, R, Q, N) at each place of a block, with the bias and relu.
+
+    Which of them won, unless relu let nothing pass, goes to `hits`, if given; `alive` is room for such booleans.
+    """
+    best = values[0]
+    calls = largest(values) if hits is None else largest_and_won(values, hits, alive)
+    if b is not None:
+        calls.append(partial(np.add, best, b[:, None, None, None], out=best if relu else target))
+    if relu:
+        calls.append(partial(np.maximum, best, 0, out=target))
+    elif b is None:
+        calls.append(partial(np.copyto, target, best))
+    if relu and hits is not None:
+        calls.append(partial(np.greater, target, 0, out=alive if len(hits) > 1 else hits[0]))
+        if len(hits) > 1:
+            calls += [partial(np.logical_and, hit, alive, out=hit) for hit in hits]
     return calls
 
 

@@ -31,6 +31,10 @@ class Axis(NamedTuple):
         """Whether windows that do not overlap cover all of the image."""
         return self.stride == self.kernel and self.dilation == 1 and self.count * self.stride - self.padding >= self.size
 
+    def reversed(self) -> Axis:
+        """The windows of the output that go into each place of an image, for a stride of 1: those of the way back."""
+        return Axis(self.count, self.kernel, 1, self.dilation * (self.kernel - 1) - self.padding, self.dilation, self.size)
+
     def inside(self, k: int, first: int = 0, last: int | None = None) -> tuple[slice, slice]:
         """Which windows from `first` to before `last` have position `k` in the image, counted from `first`; and where there."""
         last = self.count if last is None else last

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..kernels import columns, correlate
+from ..kernels import columns, correlate, fused_winograd, winograd
 from ..kernels.windows import axes
 from ..primitive import primitive
 from ..tensor import Tensor
@@ -17,13 +17,15 @@ from .settings import IntOrPair, pairs
 
 @primitive(flops=lambda out_shape, x_shape, w_shape, b_shape=None: 2 * math.prod(out_shape) * math.prod(w_shape[1:]))
 def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
-    """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation through im2col."""
+    """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation, by im2col or Winograd's method."""
     where = _geometry(x, w, stride, padding, dilation, groups)
     if b is not None and np.shape(b) != (len(w),):
         raise ValueError(
             f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}"
         )
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
+    if winograd.suits(x.shape, w.shape, *where, groups, dtype):
+        return _computed(fused_winograd.correlate, dtype, (x, w, b), *where, out=out)
     return _computed(correlate.correlate, dtype, (x, w, b), *where, groups, out=out)
 
 
@@ -38,7 +40,10 @@ conv2d_.vjp(
 def conv2d_input_grad(y, w, *, shape, stride, padding, dilation, groups, out=None):
     """(N, F, OH, OW), (F, C/groups, KH, KW) -> (N, C, H, W): the transpose of conv2d in its images."""
     where = axes(shape[2:], w.shape[2:], stride, padding, dilation)
-    return _computed(correlate.input_grad, np.result_type(y, w), (y, w), shape, *where, groups, out=out)
+    dtype = np.result_type(y, w)
+    if winograd.suits(shape, w.shape, *where, groups, dtype):
+        return _computed(fused_winograd.input_grad, dtype, (y, w), shape, *where, out=out)
+    return _computed(correlate.input_grad, dtype, (y, w), shape, *where, groups, out=out)
 
 
 conv2d_input_grad.vjp(
@@ -51,7 +56,10 @@ conv2d_input_grad.vjp(
 def conv2d_weight_grad(y, x, *, shape, stride, padding, dilation, groups):
     """(N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW): the transpose of conv2d in its weights."""
     where = axes(x.shape[2:], shape[2:], stride, padding, dilation)
-    return _computed(correlate.weight_grad, np.result_type(y, x), (y, x), shape, *where, groups)
+    dtype = np.result_type(y, x)
+    if winograd.suits(x.shape, shape, *where, groups, dtype):
+        return _computed(fused_winograd.weight_grad, dtype, (y, x), shape, *where)
+    return _computed(correlate.weight_grad, dtype, (y, x), shape, *where, groups)
 
 
 conv2d_weight_grad.vjp(

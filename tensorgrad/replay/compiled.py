@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.heap import release_memory
+from ..kernels.winograd import Switch
 from ..state import current
 from ..tensor import Tensor
 from .agreement import Snapshot, require_same_outcome
@@ -67,7 +68,7 @@ class Compiled:
             return self._fn(*arguments, **settings)
         tensors, key = flatten((arguments, settings))
         with self._lock:
-            kind = self._kind((key, current().builds_graph))
+            kind = self._kind((key, current().builds_graph, Switch.on))
             self._latest = kind
             if kind.runner is None:
                 return self._record(kind, (arguments, settings), tensors)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..graph import GraphNode
+from ..kernels import fused_winograd
 from ..kernels.fused_convolution import Frame, Geometry, Worker, forward
+from ..kernels.winograd import POINTS, transform_filters
 from .program import Stage, Step, Work, in_turn
 from .work import in_halves
 
@@ -38,10 +41,19 @@ class ForwardStep(Step):
         won = rest.pop(0) if self.masked else None
         stages, image = framed_image(x, self.where, rest[0] if self.framed else None)
         target = result.transpose(1, 2, 3, 0)
-        jobs = self.where.shares(x.itemsize)
-        workers = [Worker(self.where, part, image, memory) for part, memory in zip(jobs, scratch, strict=False)]
-        stages.append([in_turn(forward(k, w, b, self.relu, won, target)) for k in workers])
-        return stages
+        return stages + correlation(self.where, image, w, scratch, b, self.relu, won, target)
+
+
+def correlation(where: Geometry, image: np.ndarray, w: np.ndarray, scratch: list[np.ndarray], *rest: Any) -> list[Stage]:
+    """The work of a convolution of framed images and what follows it, see `forward` for the other arguments."""
+    shares = list(zip(where.shares(image.itemsize), scratch, strict=False))
+    if isinstance(where, fused_winograd.Grid):
+        carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
+        pieces = [fused_winograd.PieceWorker(where, jobs, image, memory) for jobs, memory in shares]
+        work = [in_turn(fused_winograd.forward(worker, carried, *rest)) for worker in pieces]
+        return [[partial(transform_filters, w, carried)], work]
+    workers = [Worker(where, jobs, image, memory) for jobs, memory in shares]
+    return [[in_turn(forward(worker, w, *rest)) for worker in workers]]
 
 
 def framed_image(x: np.ndarray, where: Geometry, memory: np.ndarray | None) -> tuple[list[Stage], np.ndarray]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..graph import GraphNode
-from ..kernels.fused_convolution import Frame, Geometry, Gradients, Worker, backward, forward, turn
-from ..kernels.windows import Axis
-from .convolution import framed_image
+from ..kernels import fused_winograd
+from ..kernels.fused_convolution import Frame, Geometry, Gradients, Worker, backward, turn
+from .convolution import correlation, framed_image
 from .program import Program, Stage, Step, in_turn
 from .work import in_halves
 
@@ -37,12 +37,11 @@ class BackwardStep(Step):
         """Values for its own use, behind those that it makes: a frame for x, and room for the cotangent or for sums of
         the images'."""
         where = self.where
-        frame = Frame.shape(where.channels, where.vertical, where.horizontal, where.batch)
+        frame = where.frame_shape()
         if self.framed:
             self.outputs.append(program.new_value(frame, dtype))
         if self.back is not None:
-            shape = Frame.shape(where.filters, self.back.vertical, self.back.horizontal, where.batch)
-            self.outputs.append(program.new_value(shape, dtype))
+            self.outputs.append(program.new_value(self.back.frame_shape(), dtype))
         elif "x" in self.wanted:
             self.outputs += [program.new_value(frame, dtype) for _ in range(2)]
 
@@ -55,8 +54,7 @@ class BackwardStep(Step):
         made = dict(zip(self.wanted, outputs, strict=False))
         own = outputs[len(self.wanted) :]
         stages, image = framed_image(x, where, own.pop(0) if self.framed else None)
-        workers = [Worker(where, part, image, m) for part, m in zip(where.shares(x.itemsize), scratch, strict=False)]
-        gradients = [Gradients(w, where) for _ in workers]
+        shares = list(zip(where.shares(x.itemsize), scratch, strict=False))
 
         cotangent, sums = None, []
         if self.back is not None:
@@ -66,13 +64,24 @@ class BackwardStep(Step):
             )
             stages.append([cotangent.clear if covered else partial(cotangent.image.fill, 0)])
         elif "x" in self.wanted:
-            sums = [Frame(memory, *where.axes) for memory in own[: len(workers)]]
-        blocks = None if cotangent is None else cotangent.blocks(where.rows, where.columns, where.block)
+            sums = [Frame(memory, *where.axes) for memory in own[: len(shares)]]
         stored, won = g.transpose(1, 2, 3, 0), rest[0] if rest else None
-        halves_of_work = [
-            in_turn(backward(worker, stored, won, gradients[k], blocks, (w, sums[k].image) if sums else None))
-            for k, worker in enumerate(workers)
-        ]
+        if isinstance(where, fused_winograd.Grid):
+            pieces = [fused_winograd.PieceWorker(where, jobs, image, memory) for jobs, memory in shares]
+            gradients = [fused_winograd.Gradients(where, w.dtype) for _ in shares]
+            inside = None if cotangent is None else cotangent.inside
+            halves_of_work = [
+                in_turn(fused_winograd.backward(worker, stored, won, mine, inside))
+                for worker, mine in zip(pieces, gradients, strict=True)
+            ]
+        else:
+            workers = [Worker(where, jobs, image, memory) for jobs, memory in shares]
+            gradients = [Gradients(w, where) for _ in shares]
+            blocks = None if cotangent is None else cotangent.blocks(where.rows, where.columns, where.block)
+            halves_of_work = [
+                in_turn(backward(worker, stored, won, gradients[k], blocks, (w, sums[k].image) if sums else None))
+                for k, worker in enumerate(workers)
+            ]
         stages += [halves_of_work, [partial(_add_up, gradients, made)]]
         if cotangent is not None:
             stages += self._gathered(w, cotangent, made["x"].transpose(1, 2, 3, 0), scratch)
@@ -85,10 +94,8 @@ class BackwardStep(Step):
         """The images' cotangent as a correlation of the output's."""
         back = self.back
         weights = np.empty(back.w_shape, w.dtype)
-        jobs = back.shares(w.itemsize)
-        workers = [Worker(back, part, cotangent.image, memory) for part, memory in zip(jobs, scratch, strict=False)]
         turned = partial(turn, w, back.groups, weights)
-        return [[turned], [in_turn(forward(worker, weights, None, False, None, out)) for worker in workers]]
+        return [[turned], *correlation(back, cotangent.image, weights, scratch, None, False, None, out)]
 
 
 def _correlation_back(where: Geometry) -> Geometry | None:
@@ -97,18 +104,16 @@ def _correlation_back(where: Geometry) -> Geometry | None:
     There is one for a stride of 1 and not too much padding. Where the images have many more numbers than the output, or none
     exists, the cotangent is scattered instead. To add a number to its place takes about twice as long as to copy it.
     """
-    down, across = (_reversed(axis) for axis in where.axes)
+    down, across = (axis.reversed() for axis in where.axes)
     gathered = math.prod(axis.size for axis in where.axes) * where.filters
     scattered = math.prod(axis.count for axis in where.axes) * where.channels
-    if any(axis.stride != 1 for axis in where.axes) or min(down.padding, across.padding) < 0 or gathered > 2 * scattered:
+    if any(axis.stride != 1 for axis in where.axes) or min(down.padding, across.padding) < 0:
+        return None
+    by_tiles = isinstance(where, fused_winograd.Grid)
+    if gathered > 2 * scattered and not by_tiles:
         return None
     kernel = (where.channels, where.filters // where.groups, down.kernel, across.kernel)
-    return Geometry((where.batch, where.filters), kernel, down, across, where.groups, (1, 1))
-
-
-def _reversed(axis: Axis) -> Axis:
-    """The windows of the output's cotangent that go into each place of an image, for a stride of 1."""
-    return Axis(axis.count, axis.kernel, 1, axis.dilation * (axis.kernel - 1) - axis.padding, axis.dilation, axis.size)
+    return type(where)((where.batch, where.filters), kernel, down, across, where.groups, (1, 1))
 
 
 def _add_into(out: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..kernels.fused_convolution import Frame, Geometry
+from ..kernels.fused_winograd import geometry
 from ..kernels.windows import axes
 from ..ops.comparison import gate
 from ..ops.convolution import conv2d_, conv2d_input_grad, conv2d_weight_grad
@@ -171,13 +171,13 @@ def _fuse(program: Program, group: Group) -> None:
     shape, w_shape, settings = program.values[x].shape, program.values[w].shape, group.conv.attributes
     along = axes(shape[2:], w_shape[2:], settings["stride"], settings["padding"], settings["dilation"])
     pool = group.pool
-    where = Geometry(shape, w_shape, *along, settings["groups"], pool.attributes["kernel_size"] if pool else (1, 1))
     dtype = program.values[x].dtype
-    padded = settings["padding"] != (0, 0) or not _lies_batch_innermost(program, x)
+    where = geometry(shape, w_shape, along, settings["groups"], pool.attributes["kernel_size"] if pool else (1, 1), dtype)
+    frame_shape = where.frame_shape()
+    padded = frame_shape != (*shape[1:], shape[0]) or not _lies_batch_innermost(program, x)
     won = None
     if group.tail and group.heads:
         won = program.new_value((where.places, where.filters, where.rows, where.columns, where.batch), "bool")
-    frame_shape = Frame.shape(where.channels, *along, where.batch)
 
     nodes = [group.conv, *group.tail]
     outputs = [group.out] + [won] * (won is not None) + [program.new_value(frame_shape, dtype)] * padded

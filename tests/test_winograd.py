@@ -1,0 +1,129 @@
+"""Convolution by Winograd's method against plain sums of products, run at once and replayed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tensorgrad as tg
+from tensorgrad.kernels import fused_winograd, winograd
+from tensorgrad.kernels.windows import axes
+
+
+@pytest.fixture(autouse=True)
+def for_small_convolutions(monkeypatch):
+    monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "LEAST_TILES", 1)
+    monkeypatch.setattr(fused_winograd, "PIECE_BYTES", 1 << 12)
+    yield
+    tg.set_winograd(True)
+
+
+def suits(size, channels=16, filters=16, batch=128, dtype="float32", kernel=3, stride=1, padding=1, dilation=1, groups=1):
+    along = axes(*((n, n) for n in (size, kernel, stride, padding, dilation)))
+    return winograd.suits((batch, channels, size, size), (filters, channels, kernel, kernel), *along, groups, dtype)
+
+
+def random(shape, seed, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def close(found, expected):
+    assert found.shape == expected.shape and found.dtype == np.float32
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_the_maps_are_an_identity_of_lavin_and_gray():
+    d, f = random((6,), 0, float), random((3,), 1, float)
+    found = winograd.OUTPUT @ ((winograd.FILTER @ f) * (winograd.INPUT @ d))
+    assert np.allclose(found, [d[k : k + 3] @ f for k in range(4)], rtol=0, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(4, 14), st.integers(4, 14), st.integers(0, 2),
+    st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_convolution_and_its_transposes_agree_with_float64(batch, channels, filters, height, width, padding, biased, innermost):
+    x, w = random((batch, channels, height, width), 0), random((filters, channels, 3, 3), 1)
+    b = random((filters,), 2) if biased else None
+    if innermost:
+        x = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    along = axes((height, width), (3, 3), (1, 1), (padding, padding), (1, 1))
+    exact = [None if a is None else tg.Tensor(a.astype(np.float64), requires_grad=True) for a in (x, w, b)]
+    y = tg.conv2d(*exact, padding=padding)
+    g = random(y.shape, 3)
+    (y * g).sum().backward()
+    close(fused_winograd.correlate(x, w, b, *along), y.data.astype(np.float32))
+    close(fused_winograd.input_grad(g, w, x.shape, *along), exact[0].grad.data.astype(np.float32))
+    close(fused_winograd.weight_grad(g, x, w.shape, *along), exact[1].grad.data.astype(np.float32))
+
+
+@pytest.mark.parametrize("pool", [0, 2, 3, 4])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(("height", "width", "padding"), [(8, 8, 1), (9, 14, 1), (7, 13, 0), (5, 6, 2)])
+def test_replay_does_as_eager_and_as_im2col(pool, relu, height, width, padding):
+    x, w, b = (
+        tg.Tensor(random(shape, k), requires_grad=True) for k, shape in enumerate([(3, 4, height, width), (5, 4, 3, 3), (5,)])
+    )
+
+    def step():
+        x.grad = w.grad = b.grad = None
+        y = tg.conv2d(x, w, b, padding=padding)
+        y = tg.relu(y) if relu else y
+        y = tg.max_pool2d(y, pool) if pool else y
+        (y * y).sum().backward()
+        return y
+
+    def outcome(run):
+        return [run().data.copy(), *(leaf.grad.data.copy() for leaf in (x, w, b))]
+
+    compiled = tg.compile(step)
+    for _ in range(3):
+        compiled()
+    replayed = outcome(compiled)
+    assert isinstance(compiled._latest.runner.program.steps[0].where, fused_winograd.Grid) == (pool != 3)
+    eager = outcome(step)
+    tg.set_winograd(False)
+    for found, same, plain in zip(replayed, eager, outcome(step), strict=True):
+        close(found, plain)
+        close(same, plain)
+
+
+def test_a_gradient_of_a_gradient_agrees_with_im2col():
+    x, w = (tg.Tensor(random(shape, k), requires_grad=True) for k, shape in enumerate([(2, 3, 8, 7), (4, 3, 3, 3)]))
+
+    def second():
+        def of_first(x, w):
+            return (tg.grad(lambda w: (tg.conv2d(x, w, padding=1) ** 3).sum())(w) ** 2).sum()
+
+        return [tg.grad(of_first, argnums=k)(x, w).data for k in range(2)]
+
+    found = second()
+    tg.set_winograd(False)
+    for a, b in zip(found, second(), strict=True):
+        close(a, b)
+
+
+def test_the_method_is_taken_where_it_saves_time_and_loses_no_more_than_float32_allows(monkeypatch):
+    monkeypatch.undo()
+    assert suits(28) and suits(7) and suits(4)
+    assert not suits(28, channels=3) and not suits(28, filters=8)
+    assert not suits(28, dtype="float64") and not suits(28, dtype="float16")
+    assert not suits(28, kernel=5, padding=2) and not suits(28, stride=2) and not suits(28, dilation=2)
+    assert not suits(28, groups=2) and not suits(28, padding=3)
+    assert not suits(2) and not suits(4, batch=8) and not suits(28, batch=0)
+
+
+def test_a_switch_turns_it_off_and_a_compiled_step_notices():
+    x, w = tg.Tensor(random((2, 3, 8, 8), 0)), tg.Tensor(random((4, 3, 3, 3), 1))
+    step = tg.compile(lambda: tg.conv2d(x, w, padding=1))
+    fast = [step().data for _ in range(4)][-1]
+    assert tg.set_winograd(False) is True
+    plain = [step().data for _ in range(4)][-1]
+    assert np.array_equal(plain, tg.conv2d(x, w, padding=1).data)
+    assert not np.array_equal(plain, fast)
+    assert tg.set_winograd(True) is False
+    assert np.array_equal(step().data, fast)
