@@ -17,7 +17,7 @@ from .settings import IntOrPair, pairs
 
 @primitive(flops=lambda out_shape, x_shape, w_shape, b_shape=None: 2 * math.prod(out_shape) * math.prod(w_shape[1:]))
 def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
-    """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation, by im2col or Winograd's method."""
+    """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation, by im2col or Winograd."""
     where = _geometry(x, w, stride, padding, dilation, groups)
     if b is not None and np.shape(b) != (len(w),):
         raise ValueError(
