@@ -15,7 +15,7 @@ from .layout import batch_innermost, delivered, storage
 from .select import kept
 from .windows import Axis
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 19
 """About how much memory the results of one block take."""
 
 Pass = tuple[int, tuple[slice, slice, slice], np.ndarray]
@@ -58,6 +58,7 @@ def _lowest(dtype: np.dtype) -> Any:
 def _run(champion: np.ndarray, winner: np.ndarray, passes: list[Pass]) -> None:
     """The running maximum over the positions of the windows, and which of them it came from. Never hands over from a nan."""
     better, number = np.empty(champion.shape, bool), np.empty_like(winner)
+    hits = better.view(winner.dtype) if winner.itemsize == 1 else better  # as numbers, multiplied without conversion
     for k, windows, challenger in passes:
         best = champion[windows]
         if k == 0:
@@ -66,7 +67,7 @@ def _run(champion: np.ndarray, winner: np.ndarray, passes: list[Pass]) -> None:
                 continue
             champion[...] = _lowest(champion.dtype)  # some windows begin in the padding
         np.greater(challenger, best, out=better[windows])
-        np.multiply(better[windows], winner.dtype.type(k), out=number[windows])
+        np.multiply(hits[windows], winner.dtype.type(k), out=number[windows])
         np.maximum(winner[windows], number[windows], out=winner[windows])  # numbers rise from pass to pass
         np.maximum(best, challenger, out=best)
 
