@@ -42,15 +42,48 @@ def input_grad(
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """weight r (y - <y> - z <y z>) with z = (x - m) r and <> the mean of a channel: the cotangent of x that belongs to y."""
-    cotangent, rows = rows_of(y), rows_of(x)
     result = room_for_rows(out, x.shape, x.dtype)
+    _fill_gradients(y, x, weight, mean, var, eps, result)
+    return delivered(result, x.shape, out)
+
+
+def gradients(
+    y: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    out: list[np.ndarray],
+) -> None:
+    """Write `input_grad`, `weight_grad` and the sum of y over each channel into three arrays, in one pass."""
+    result = room_for_rows(out[0], x.shape, x.dtype)
+    products, sums = _fill_gradients(y, x, weight, mean, var, eps, result)
+    delivered(result, x.shape, out[0])
+    np.copyto(out[1], (products / np.sqrt(var[:, None].astype(np.float64) + eps))[:, 0], casting="same_kind")
+    np.copyto(out[2], sums[:, 0], casting="same_kind")
+
+
+def _fill_gradients(
+    y: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    result: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fill `result` (C, M) with the cotangent of x. Returns what it takes: the sums (C, 1) of y (x - m) and of y."""
+    cotangent, rows = rows_of(y), rows_of(x)
+    all_products, all_sums = np.zeros((2, len(rows), 1))
     count = max(1, rows.shape[1])
     variances = var[:, None].astype(np.float64) + eps
     for some in blocks(rows):
         g, centred = cotangent[some], result[some]
-        products = _centre(rows[some], mean[some, None], centred, g)
+        products = all_products[some] = _centre(rows[some], mean[some, None], centred, g)
+        sums = all_sums[some] = row_sums(g)
         slope = (products / (-count * variances[some])).astype(x.dtype)
-        shift = (row_sums(g) / count).astype(x.dtype)
+        shift = (sums / count).astype(x.dtype)
         scale = (_column(weight, some) / np.sqrt(variances[some])).astype(x.dtype)
         for piece in pieces(g):
             part = centred[:, piece]
@@ -58,7 +91,7 @@ def input_grad(
             part += g[:, piece]
             part -= shift
             part *= scale
-    return delivered(result, x.shape, out)
+    return all_products, all_sums
 
 
 def weight_grad(y: np.ndarray, x: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float) -> np.ndarray:
