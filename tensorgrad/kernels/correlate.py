@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .columns import Columns, scatter_add, tiles
+from .columns import TILE_BYTES, Columns, scatter_add, tiles
 from .layout import batch_innermost, delivered, storage
 from .products import times_columns, times_transposed
 from .windows import Axis
@@ -59,7 +59,7 @@ def input_grad(
     image[...] = 0
     weights = w.reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)  # (groups, C/groups * KH * KW, F/groups)
     length = channels * vertical.kernel * horizontal.kernel
-    jobs = tiles(vertical, horizontal, length, batch, y.itemsize)
+    jobs = tiles(vertical, horizontal, length, batch, y.itemsize, nbytes=2 * TILE_BYTES)  # longer runs to add
     memory = np.empty(length * batch * max(tile.windows for tile in jobs), y.dtype)
     for tile in jobs:
         part = _matrices(tile.of(cotangent), groups)  # (groups, F/groups, R * Q * N)

@@ -12,8 +12,9 @@ import numpy as np
 PIECE = 1_000_000
 """The multiply-adds of a piece."""
 
-SMALL = 512
-"""A product with columns is cut if it makes as many multiply-adds at most for each of them."""
+SMALL = 2500
+"""A product with columns is cut if it makes as many multiply-adds at most for each of them. Larger ones BLAS does better whole,
+on its own threads."""
 
 SMALL_RESULT = 1000
 """A product along the long side is cut if its result has as many numbers at most."""
