@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +76,8 @@ def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarr
         threads: how many batches to work on at a time. NumPy computes without the interpreter's lock, so two take little
             more than half the time of one; the result is the same. What `tg.compile` made has threads of its own: give it 1.
     """
+    from concurrent.futures import ThreadPoolExecutor  # here, as it takes a while
+
     right = seen = 0
     module = model if isinstance(model, Module) else None
     was_training = module is not None and module.training

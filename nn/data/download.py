@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +58,8 @@ def download_mnist(
 
 def _fetch(name: str, checksum: str, mirrors: Sequence[str], timeout: float, progress: bool) -> bytes:
     """The gzipped file from the first mirror that gives the right bytes."""
+    from http.client import HTTPException  # here, so that whoever downloads nothing waits for no import
+
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}.gz"
@@ -67,7 +67,7 @@ def _fetch(name: str, checksum: str, mirrors: Sequence[str], timeout: float, pro
             packed = _received(url, name, timeout, progress)
             refuse_other_bytes(idx.unpacked(packed, url), checksum, url)
             return packed
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             failures.append(f"  {url}: {error or type(error).__name__}")
     tried = "\n".join(failures) or "  (no mirrors were given)"
     raise OSError(
@@ -77,10 +77,12 @@ def _fetch(name: str, checksum: str, mirrors: Sequence[str], timeout: float, pro
 
 
 def _received(url: str, name: str, timeout: float, progress: bool) -> bytes:
-    from tqdm import tqdm  # here, so that whoever downloads nothing waits for no import
+    from urllib.request import urlopen
+
+    from tqdm import tqdm
 
     packed = bytearray()
-    with urllib.request.urlopen(url, timeout=timeout) as response:
+    with urlopen(url, timeout=timeout) as response:
         length = response.headers.get("Content-Length")
         bar = tqdm(
             total=int(length) if length else None, desc=name, unit="B", unit_scale=True, disable=None if progress else True

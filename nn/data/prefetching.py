@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,8 @@ class Prefetch:
         return len(self.batches)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
+        from concurrent.futures import ThreadPoolExecutor  # here, as it takes a while
+
         settings = contextvars.copy_context()  # such as NumPy's, of floating-point errors
         with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
             source = iter(self.batches)
