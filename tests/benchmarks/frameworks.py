@@ -185,10 +185,12 @@ def mygrad(work: Work) -> Step:
                 y = relu(y) if kind == "relu" else y.reshape(len(x), -1)
         return y
 
-    return _numpy_training(work, parameters, logits, lambda z: softmax_crossentropy(z, t), mg.no_autodiff)
+    return _numpy_training(work, parameters, logits, lambda z: softmax_crossentropy(z, t), lambda: mg.no_autodiff)
 
 
 def dezero(work: Work) -> Step:
+    if not hasattr(np, "int"):  # DeZero 0.0.13 names it in a default argument; NumPy has left it out since 1.24
+        np.int = int
     import dezero
     import dezero.functions as F
 
@@ -209,17 +211,17 @@ def dezero(work: Work) -> Step:
                 y = F.relu(y) if kind == "relu" else F.reshape(y, (len(x), -1))
         return y
 
-    return _numpy_training(work, parameters, logits, lambda z: F.softmax_cross_entropy(z, t), dezero.no_grad())
+    return _numpy_training(work, parameters, logits, lambda z: F.softmax_cross_entropy(z, t), dezero.no_grad)
 
 
 def _numpy_training(
-    work: Work, parameters: list[Any], logits: Callable[[], Any], loss_of: Callable[[Any], Any], no_grad: Any
+    work: Work, parameters: list[Any], logits: Callable[[], Any], loss_of: Callable[[Any], Any], no_grad: Callable[[], Any]
 ) -> Step:
     """A step of a framework whose tensors have `.data` and `.grad`, with the optimizer written in NumPy."""
     if work.optimizer is None:
 
         def infer() -> Any:
-            with no_grad:
+            with no_grad():
                 return logits().data.max()
 
         return infer
