@@ -25,11 +25,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT)]
 
+from default_run import default_run, show_default_run  # noqa: E402
 from frameworks import FRAMEWORKS, MODULES  # noqa: E402
 from works import WORKS  # noqa: E402
 
 BASE = "PyTorch"
 CHAIN_LIMIT = (1.0, 1.15)
+ALL = [*WORKS, "chain", "default_run"]
 
 
 class Process:
@@ -157,7 +159,7 @@ def chart(results: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time tensorgrad against other frameworks.")
-    parser.add_argument("--works", nargs="+", choices=[*WORKS, "chain"], default=[*WORKS, "chain"])
+    parser.add_argument("--works", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--frameworks", nargs="+", choices=list(FRAMEWORKS), default=None)
     parser.add_argument("--rounds", type=int, default=12, help="turns of each process")
     parser.add_argument("--seconds", type=float, default=0.3, help="about how long a turn lasts")
@@ -172,11 +174,18 @@ def main() -> None:
     names = options.frameworks or installed()
     print("frameworks:", ", ".join(names))
     results = {}
-    for work in options.works:
+    for work in [work for work in options.works if work != "default_run"]:
         results[work] = compare(work, names, options.rounds, options.seconds, environment)
         show(work, results[work])
     options.output.mkdir(parents=True, exist_ok=True)
-    facts = {"time": time.strftime("%Y-%m-%d %H:%M"), "command": sys.argv, "results": results}
+    if "default_run" in options.works and BASE in names:
+        if "mnist_cnn" not in results:
+            results["mnist_cnn"] = compare("mnist_cnn", [BASE], options.rounds, options.seconds, environment)
+        figures = default_run(results["mnist_cnn"][BASE]["minimum"], 2, environment)
+        show_default_run(figures)
+    else:
+        figures = None
+    facts = {"time": time.strftime("%Y-%m-%d %H:%M"), "command": sys.argv, "results": results, "default_run": figures}
     (options.output / "results.json").write_text(json.dumps(facts, indent=1))
     chart(results, options.output / "results.png")
     print(f"\nwritten: {options.output / 'results.json'}, {options.output / 'results.png'}")
