@@ -135,10 +135,15 @@ def test_a_model_trained_for_accuracy_holds_digits_out_and_tests_once(run, tmp_p
 
 def test_a_resumed_run_comes_to_what_a_whole_one_does(run, tmp_path, environment):
     small = ("--model", "lenet5", "--train-digits", 240, "--test-digits", 40, "--batch-size", 55, "--eager")
-    run(*small, "--epochs", 3, "--output", "whole")
-    flags = (*small, "--epochs", 3, "--output", "parts")
+    run(*small, "--epochs", 8, "--output", "whole")
+    flags = (*small, "--epochs", 8, "--output", "parts")
     with subprocess.Popen(
-        command(*flags), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*flags),
+        cwd=tmp_path,
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as child:
         try:
             for line in child.stdout:
@@ -147,7 +152,7 @@ def test_a_resumed_run_comes_to_what_a_whole_one_does(run, tmp_path, environment
         finally:
             child.kill()  # as a machine that goes down does
     resumed = run(*flags, "--resume")
-    assert "epoch   3" in resumed.stdout and "epoch   1" not in resumed.stdout
+    assert "epoch   8" in resumed.stdout and "epoch   1" not in resumed.stdout
     columns = ("epoch", "iteration", "loss", "lr", "validation_accuracy")
     whole, parts = ([[row[c] for c in columns] for row in read_history(tmp_path / name)] for name in ("whole", "parts"))
     assert whole == parts

@@ -24,8 +24,8 @@ class SmallVGG(Module):
     The convolutions have 24, 24, 48, 48 and 96 filters, with a max-pool after the second and the fourth. 79,426 parameters.
     The manner is that of Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, 2014,
     https://arxiv.org/abs/1409.1556; the single linear layer behind a global mean that of Lin, Chen and Yan, Network in
-    network, 2013, https://arxiv.org/abs/1312.4400. The weights are drawn as by He et al., 2015. Pixels may have any scale, such as
-    0 to 1, since the first convolution's outputs are normalized.
+    network, 2013, https://arxiv.org/abs/1312.4400. The weights are drawn as by He et al., 2015. Pixels may have any
+    scale, such as 0 to 1, since the first convolution's outputs are normalized.
 
     Args:
         classes: number of logits.
