@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import functools
-import linecache
 import math
-import os
 import sys
 import time
 import warnings
 import weakref
-from types import TracebackType
+from collections.abc import Callable
+from types import CodeType, TracebackType
 from typing import Any
 
 import numpy as np
 
-from .graph import Graph, GraphNode, Saved, Value
+from .completion import Told, complete
+from .graph import Graph, GraphNode, Value
 from .node import Node
 from .paths import ScopePaths
 from .primitive import Primitive
-from .state import Scope, current
+from .state import current, per_thread
 from .tensor import Tensor, as_operand
 
 FLOATING_POINT = {"divide by zero": "divide", "overflow": "over", "invalid value": "invalid"}  # NumPy's message: its setting
@@ -71,44 +71,48 @@ class Recorder:
         self._bind = bind
         self._ids: dict[int, tuple[weakref.ref[np.ndarray], int]] = {}  # by id of the array
         self._buffers: dict[int, tuple[weakref.ref[np.ndarray], int]] = {}  # by id of the array that owns the memory
-        self._buffer_count = 0
-        self._lines: dict[tuple[str, int], tuple[str, int]] = {}
         self._scopes = ScopePaths(graph)
-        self._scope_of: list[Scope | None] = []  # by id of the node
+        self._told: list[Told] = []  # by id of the node
         self._origin: GraphNode | None = None  # the node whose rules are running
         self._pass = -1  # which backward pass is running, or ran last
-        self._carrying: set[int] = set()  # values that a gradient flows back through
-        self._flagged = False  # whether the kernel running raised a floating-point condition
+        self._buffer_count = 0
+        self._conditions: list[str] = []  # the floating-point conditions that the kernel running has raised
+        self._trouble = False  # whether a value has been found that is not finite
+        self._squares: dict[int, Any] = {}  # sums of squares that were needed, by id of the value
         self._seconds: float | None = None
-        self._settings: dict[str, str] = {}  # the user's, of what NumPy does about floating-point conditions
 
     # -- what the engine tells ---------------------------------------------------------------------------------------
 
     def run(self, primitive: Primitive, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> Any:
         """Run a kernel, noticing its time, its floating-point conditions, and its failure."""
-        self._flagged = False
-        self._settings = np.geterr()
+        self._conditions.clear()
         try:
-            with np.errstate(divide="call", over="call", invalid="call", call=self._notice):
+            if self._times:
                 began = time.perf_counter()
-                result = primitive.kernel(*arrays, **attributes)
-                self._seconds = time.perf_counter() - began if self._times else None
+                result = _watched(primitive.kernel, arrays, attributes)
+                self._seconds = time.perf_counter() - began
+            else:
+                result = _watched(primitive.kernel, arrays, attributes)
+            if self._conditions:
+                self._react()
         except Exception as error:
-            self._add_node(primitive, inputs, attributes, ()).error = f"{type(error).__name__}: {error}"
+            self._add_node(primitive, inputs, attributes, (), None).error = f"{type(error).__name__}: {error}"
             raise
         return result
 
-    def _notice(self, message: str, flag: int) -> None:
-        """NumPy has met an invalid operation, an overflow or a division by zero: the processor tells without any search.
+    def condition(self, name: str) -> None:
+        """NumPy has met an invalid operation, an overflow or a division by zero: the processor tells without any search."""
+        self._conditions.append(name)
 
-        The user's own setting, to warn, to raise or to ignore, still holds.
-        """
-        self._flagged = True
-        setting = self._settings[FLOATING_POINT.get(message, "invalid")]
-        if setting == "raise":
-            raise FloatingPointError(f"{message} encountered")
-        if setting == "warn":
-            warnings.warn(f"{message} encountered", RuntimeWarning, stacklevel=3)
+    def _react(self) -> None:
+        """Do what the user's own settings, to warn, to raise or to ignore, say of the conditions that the kernel has raised."""
+        settings = np.geterr()
+        for condition in self._conditions:
+            setting = settings[FLOATING_POINT.get(condition, "invalid")]
+            if setting == "raise":
+                raise FloatingPointError(f"{condition} encountered")
+            if setting == "warn":
+                warnings.warn(f"{condition} encountered", RuntimeWarning, stacklevel=3)
 
     def record(
         self,
@@ -119,22 +123,21 @@ class Recorder:
         node: Node | None,
     ) -> None:
         """Add the application that has just run."""
-        entry = self._add_node(primitive, inputs, attributes, outputs)
-        entry.seconds = self._seconds
+        entry = self._add_node(primitive, inputs, attributes, outputs, node)
+        if self._times:
+            entry.seconds = self._seconds
         if node is not None:
             node.record = entry
-            entry.tracked = [k in node.pullback.indices for k in range(len(inputs))]
-            entry.saved = self._saved(node, entry)
-            self._carrying.add(entry.outputs[0])
-        else:
-            entry.tracked = [False] * len(inputs)
-        if entry.phase == "forward" and not all(entry.tracked):
-            entry.stops = self._stops(primitive, inputs, entry)
+        size = outputs[0].size
+        products = entry.flops > size and entry.flops >= 16 * size  # BLAS raises no conditions, and here a look costs little
         values = self.graph.values
-        products = entry.flops >= 16 * max(outputs[0].size, 1)  # BLAS raises no conditions, and here a look costs little
-        if self._flagged or products or any(values[v].finite is False for v in entry.inputs if v is not None):
+        if (
+            products
+            or self._conditions
+            or (self._trouble and any(values[v].finite is False for v in entry.inputs if v is not None))
+        ):
             for array, value in zip(outputs, entry.outputs, strict=True):
-                values[value].finite = _is_finite(array)
+                self._look(array, values[value])
 
     def begin_backward(self, root: Tensor) -> None:
         """A backward pass begins at this tensor."""
@@ -164,7 +167,8 @@ class Recorder:
         value = self.graph.values[self._value_of(leaf._grad, "gradient")]
         of = self.graph.values[self._value_of(leaf, "leaf")]
         value.kind, value.of = "gradient", of.id
-        value.norm = float(np.linalg.norm(array.ravel(order="K")))
+        squares = self._squares.get(value.id)
+        value.norm = float(np.sqrt(_squares(array) if squares is None else squares))
 
     def assigned(self, leaf: Tensor) -> None:
         """The assignment recorded last has rebound this leaf."""
@@ -191,11 +195,10 @@ class Recorder:
         """A leaf's `.grad` has been set by other than a backward pass."""
 
     def finish(self, seconds: float) -> None:
-        """The trace is over: read the source lines, and let go of everything live."""
+        """The trace is over: work out what did not depend on the moment, and let go of everything live."""
         if self._times:
             self.graph.seconds = seconds
-        for (file, line), (shown, _) in self._lines.items():
-            self.graph.source.setdefault(shown, {})[line] = linecache.getline(file, line).strip()
+        complete(self.graph, self._told)
         self._add_unused_parameters()
         self._scopes.finish()
         for value in self.graph.values:  # a value's own comes before those that are named after it
@@ -203,12 +206,13 @@ class Recorder:
                 value.name = self.graph.values[value.previous].name
             elif value.of is not None and value.name is None and self.graph.values[value.of].name is not None:
                 value.name = f"{self.graph.values[value.of].name}.grad"
+        self._told.clear()
         self._ids.clear()
         self._buffers.clear()
 
     def _add_unused_parameters(self) -> None:
         """Parameters of the modules called that no primitive took: they got no gradient, which a picture shall show."""
-        for scope in list(self._scopes.roots):
+        for scope in self._scopes.roots():
             names = getattr(scope.owner, "named_parameters", None)
             for name, tensor in names() if callable(names) else ():
                 found = self._ids.get(id(tensor._data))
@@ -219,40 +223,48 @@ class Recorder:
     # -- nodes and values --------------------------------------------------------------------------------------------
 
     def _add_node(
-        self, primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any], outputs: tuple[Any, ...]
+        self,
+        primitive: Primitive,
+        inputs: tuple[Any, ...],
+        attributes: dict[str, Any],
+        outputs: tuple[Any, ...],
+        node: Node | None,
     ) -> GraphNode:
-        state, graph = current(), self.graph
-        ids = [None if x is None else self._value_of(x, primitive.name) for x in inputs]
-        made = [self._new_value(np.asarray(array), "extra" if k else "intermediate") for k, array in enumerate(outputs)]
-        shapes = [None if v is None else graph.values[v].shape for v in ids]
-        entry = GraphNode(
-            id=len(graph.nodes),
-            primitive=primitive.name,
-            inputs=ids,
-            outputs=[value.id for value in made],
-            attributes=attributes,
-            argument_names=primitive.argument_names(len(inputs)),
-            phase=state.phase,
-            scope="",
-            source=self._line_of_user(),
-            forward=None if self._origin is None else self._origin.id,
-            backward_pass=self._pass if state.phase == "backward" and self._pass >= 0 else None,
-            flops=primitive.flops(made[0].shape, *shapes) if made else 0,
-        )
-        scope = state.scope if self._origin is None else self._scope_of[self._origin.id]
+        state, graph, origin = per_thread.state, self.graph, self._origin
+        name, phase = primitive.name, state.phase
+        ids = [None if x is None else self._value_of(x, name) for x in inputs]
+        if len(outputs) == 1:
+            made = [self._new_value(outputs[0], "intermediate").id]
+        else:
+            made = [self._new_value(np.asarray(array), "extra" if k else "intermediate").id for k, array in enumerate(outputs)]
+        entry = GraphNode(len(graph.nodes), name, ids, made, attributes, [], phase, "")
+        if outputs:
+            values = graph.values
+            entry.flops = primitive.flops(outputs[0].shape, *[None if v is None else values[v].shape for v in ids])
+        scope, stopping, pullback = state.scope, None, None if node is None else node.pullback
+        if origin is not None:
+            entry.forward = origin.id
+            scope = self._told[origin.id].scope
+        if phase == "backward":
+            if self._pass >= 0:
+                entry.backward_pass = self._pass
+        elif phase == "forward" and (pullback is None or len(pullback.indices) < len(inputs)):
+            stopping = [x._requires_grad if isinstance(x, Tensor) and x._data.dtype.kind == "f" else None for x in inputs]
         self._scopes.set(entry, "scope", scope)
-        self._scope_of.append(scope)
+        self._told.append(Told(primitive, pullback, scope, stopping, *_place_of_user()))
         graph.nodes.append(entry)
         return entry
 
     def _value_of(self, x: Any, role: str) -> int:
         """The value that an argument is; a new one if it comes from outside."""
         array = x._data if isinstance(x, Tensor) else as_operand(x)
-        if not isinstance(array, np.ndarray):
-            return self._add_value(Value(len(self.graph.values), (), "number", "constant", number=array)).id
         found = self._ids.get(id(array))
         if found is not None and found[0]() is array:
             return found[1]
+        if not isinstance(array, np.ndarray):
+            values = self.graph.values
+            values.append(Value(len(values), (), "number", "constant", number=array))
+            return len(values) - 1
         phase, tracked = current().phase, isinstance(x, Tensor) and x._requires_grad
         if role == "gradient" or (phase == "backward" and not tracked):
             kind = "constant"
@@ -264,82 +276,62 @@ class Recorder:
         value.name = x.name if isinstance(x, Tensor) else None
         if value.name and kind == "parameter":
             self._scopes.set(value, "name", current().scope, value.name)
-        value.finite = _is_finite(array)
+        self._look(array, value)
         if self._bind:
             self.graph.bindings[value.id] = x
         return value.id
 
     def _new_value(self, array: np.ndarray, kind: str) -> Value:
-        value = Value(len(self.graph.values), array.shape, _dtype_name(array.dtype), kind, array.nbytes)
+        graph = self.graph
+        value = Value(len(graph.values), array.shape, _dtype_name(array.dtype), kind, array.nbytes)
         value.strides = array.strides
-        value.buffer = self._buffer_of(array)
+        self._ids[id(array)] = weakref.ref(array), value.id
+        owner = array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        found = self._buffers.get(id(owner))
+        if found is None or found[0]() is not owner:
+            found = self._buffers[id(owner)] = weakref.ref(owner), self._buffer_count
+            self._buffer_count += 1
+        value.buffer = found[1]
         if array.size == 1:
             value.number = array.item()
-        self._ids[id(array)] = weakref.ref(array), value.id
-        return self._add_value(value)
-
-    def _add_value(self, value: Value) -> Value:
-        self.graph.values.append(value)
+        graph.values.append(value)
         return value
 
-    def _buffer_of(self, array: np.ndarray) -> int:
-        while isinstance(array.base, np.ndarray):
-            array = array.base
-        found = self._buffers.get(id(array))
-        if found is None or found[0]() is not array:
-            found = self._buffers[id(array)] = weakref.ref(array), self._buffer_count
-            self._buffer_count += 1
-        return found[1]
-
-    def _saved(self, node: Node, entry: GraphNode) -> list[Saved]:
-        found = []
-        for name, inputs_or_outputs in kept_values(node, entry):
-            asking = tuple(entry.argument_names[c.index] for c in node.pullback.calls if name in c.names)
-            for value in inputs_or_outputs:
-                if value is not None and self.graph.values[value].dtype != "number":
-                    found.append(Saved(name, value, asking))
-        return found
-
-    def _stops(self, primitive: Primitive, inputs: tuple[Any, ...], entry: GraphNode) -> dict[str, str]:
-        """Why no gradient flows back through inputs that have a rule, where others have one or it stops just here."""
-        found = {}
-        for name, x, value, tracked in zip(entry.argument_names, inputs, entry.inputs, entry.tracked, strict=True):
-            if tracked or not isinstance(x, Tensor) or x.dtype.kind != "f" or name.partition("[")[0] not in primitive.rules:
-                continue
-            if x._requires_grad:
-                found[name] = "no_grad"
-            elif value in self._carrying:
-                found[name] = "detached"
-            elif any(entry.tracked):
-                found[name] = "needs no gradient"
-        return found
-
-    def _line_of_user(self) -> tuple[str, int] | None:
-        frame = sys._getframe(3)
-        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
-            frame = frame.f_back
-        if frame is None:
-            return None
-        key = frame.f_code.co_filename, frame.f_lineno
-        if key not in self._lines:
-            self._lines[key] = _shown_path(key[0]), key[1]
-        return self._lines[key]
+    def _look(self, array: Any, value: Value) -> None:
+        """Look whether a value is finite."""
+        array = np.asarray(array)
+        finite = True
+        if array.dtype.kind == "f":
+            finite = False
+            if array.size > 100:  # the sum of squares tells it faster, unless it overflows
+                squares = self._squares[value.id] = _squares(array)
+                finite = math.isfinite(squares)
+            finite = finite or bool(np.isfinite(array).all())
+        value.finite = finite
+        self._trouble |= not finite
 
 
-def kept_values(node: Node, entry: GraphNode) -> list[tuple[str, list[int | None]]]:
-    """Names and values of the arrays that an application keeps for its rules."""
-    primitive = node.pullback.primitive
-    found: list[tuple[str, list[int | None]]] = []
-    for kind, which in node.pullback.keeps:
-        if kind == "input":
-            found.append((primitive.inputs[which], [entry.inputs[which]]))
-        elif kind == "out":
-            found.append(("out", [entry.outputs[0]]))
-        elif kind == "extra":
-            found.append((primitive.extras[which], [entry.outputs[1 + which]]))
-        elif kind == "variadic":
-            found.append((primitive.variadic, entry.inputs[which:]))
-    return found
+@np.errstate(divide="call", over="call", invalid="call", call=lambda condition, _: current().recorder.condition(condition))
+def _watched(kernel: Callable[..., Any], arrays: list[Any], attributes: dict[str, Any]) -> Any:
+    """Run a kernel. Its floating-point conditions are told to the recorder."""
+    return kernel(*arrays, **attributes)
+
+
+def _place_of_user() -> tuple[CodeType | None, int]:
+    """The user's call: its code, and which instruction in it."""
+    frame = sys._getframe(3)
+    while frame is not None:
+        if not _is_internal(frame.f_globals.get("__name__", "")):
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back
+    return None, 0
+
+
+@functools.cache
+def _is_internal(module: str) -> bool:
+    return module.partition(".")[0] in INTERNAL
 
 
 @functools.cache
@@ -347,20 +339,7 @@ def _dtype_name(dtype: np.dtype) -> str:
     return str(dtype)  # NumPy takes longer for this than for a small operation
 
 
-def _is_finite(array: Any) -> bool:
-    array = np.asarray(array)
-    if array.dtype.kind != "f":
-        return True
-    if array.size > 100:  # the sum of squares tells it faster, unless it overflows
-        flat = array.ravel(order="K")
-        if math.isfinite(flat.dot(flat)):
-            return True
-    return bool(np.isfinite(array).all())
-
-
-def _shown_path(file: str) -> str:
-    """A file as pictures name it: below the current folder, or by its name alone, so that no machine's folders are shown."""
-    if file.startswith("<"):
-        return file
-    relative = os.path.relpath(file)
-    return os.path.basename(file) if relative.startswith("..") else relative.replace(os.sep, "/")
+def _squares(array: np.ndarray) -> Any:
+    """The sum of an array's squares."""
+    flat = array.ravel(order="K")
+    return flat.dot(flat)
