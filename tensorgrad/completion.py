@@ -25,20 +25,25 @@ class Told(NamedTuple):
 
 def complete(graph: Graph, applications: list[Told]) -> None:
     """Fill in what the primitives, pullbacks and instructions say of a graph's nodes."""
-    lines = SourceLines(graph)
+    lines, values = SourceLines(graph), graph.values
     carrying = set()  # values that a gradient flows back through
     for node, told in zip(graph.nodes, applications, strict=True):
-        names = node.argument_names = told.primitive.argument_names(len(node.inputs))
+        primitive, pullback = told.primitive, told.pullback
+        names = node.argument_names = primitive.argument_names(len(node.inputs))
         if told.code is not None:
             node.source = lines.add(told.code, told.instruction)
         if node.error is not None:
             continue
-        if told.pullback is None:
+        if not primitive.sums:
+            node.flops = primitive.flops(values[node.outputs[0]].shape)
+        if pullback is None:
             node.tracked = [False] * len(names)
         else:
-            node.tracked = [k in told.pullback.indices for k in range(len(names))]
-            node.saved = [saved for saved in _saved(told.pullback, node) if graph.values[saved.value].dtype != "number"]
+            indices = pullback.indices
+            node.tracked = [k in indices for k in range(len(names))]
             carrying.add(node.outputs[0])
+            if pullback.keeps:
+                node.saved = [saved for saved in _saved(pullback, node) if values[saved.value].dtype != "number"]
         if told.stopping is not None:
             node.stops = _stops(node, told, carrying)
 

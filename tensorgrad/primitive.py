@@ -89,6 +89,7 @@ class Primitive:
         elementwise: whether each output element depends on the inputs' elements at its place alone.
         takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be
         one of its inputs.
+        sums: whether an element of the output may be made in more than one operation.
         prepare: a function of the kernel's arguments and `out=` that returns the kernel's work as a list of calls, or None.
         rules: the VJP rule of each input that has one.
     """
@@ -113,6 +114,7 @@ class Primitive:
         self.elementwise = elementwise
         self.rules: dict[str, Rule] = {}
         self._flops = flops
+        self.sums = flops is not None or not (view or elementwise)
         self._pullbacks: dict[int, Pullback | None] = {}
 
         parameters = inspect.signature(kernel).parameters.values()
@@ -136,8 +138,10 @@ class Primitive:
 
     def argument_names(self, count: int) -> list[str]:
         """What this primitive calls each of `count` inputs."""
-        further = [f"{self.variadic}[{k}]" for k in range(count - len(self.inputs))]
-        return [*self.inputs[:count], *further]
+        names = [*self.inputs[:count]]
+        if count > self._input_count:
+            names += [f"{self.variadic}[{k}]" for k in range(count - self._input_count)]
+        return names
 
     def _signature(self) -> list[str]:
         names = list(self.inputs)

@@ -69,13 +69,14 @@ class Recorder:
         self.graph = graph
         self._times = times
         self._bind = bind
-        self._ids: dict[int, tuple[weakref.ref[np.ndarray], int]] = {}  # by id of the array
-        self._buffers: dict[int, tuple[weakref.ref[np.ndarray], int]] = {}  # by id of the array that owns the memory
+        self._ids: dict[int, int] = {}  # the value of an array, by its id
+        self._arrays: list[weakref.ref[np.ndarray] | None] = []  # by id of the value
+        self._buffers: dict[int, int] = {}  # by id of the array that owns the memory
+        self._owners: list[weakref.ref[np.ndarray]] = []  # by number of the buffer
         self._scopes = ScopePaths(graph)
         self._told: list[Told] = []  # by id of the node
         self._origin: GraphNode | None = None  # the node whose rules are running
         self._pass = -1  # which backward pass is running, or ran last
-        self._buffer_count = 0
         self._conditions: list[str] = []  # the floating-point conditions that the kernel running has raised
         self._trouble = False  # whether a value has been found that is not finite
         self._squares: dict[int, Any] = {}  # sums of squares that were needed, by id of the value
@@ -128,14 +129,12 @@ class Recorder:
             entry.seconds = self._seconds
         if node is not None:
             node.record = entry
-        size = outputs[0].size
-        products = entry.flops > size and entry.flops >= 16 * size  # BLAS raises no conditions, and here a look costs little
         values = self.graph.values
-        if (
-            products
-            or self._conditions
-            or (self._trouble and any(values[v].finite is False for v in entry.inputs if v is not None))
-        ):
+        products = False  # BLAS raises no conditions, and where an element costs many operations, a look costs little
+        if primitive.sums:
+            entry.flops = primitive.flops(outputs[0].shape, *[None if v is None else values[v].shape for v in entry.inputs])
+            products = entry.flops >= 16 * max(outputs[0].size, 1)
+        if products or self._conditions or (self._trouble and self._any_in_trouble(entry.inputs)):
             for array, value in zip(outputs, entry.outputs, strict=True):
                 self._look(array, values[value])
 
@@ -206,17 +205,15 @@ class Recorder:
                 value.name = self.graph.values[value.previous].name
             elif value.of is not None and value.name is None and self.graph.values[value.of].name is not None:
                 value.name = f"{self.graph.values[value.of].name}.grad"
-        self._told.clear()
-        self._ids.clear()
-        self._buffers.clear()
+        for table in (self._told, self._ids, self._arrays, self._buffers, self._owners, self._squares):
+            table.clear()
 
     def _add_unused_parameters(self) -> None:
         """Parameters of the modules called that no primitive took: they got no gradient, which a picture shall show."""
         for scope in self._scopes.roots():
             names = getattr(scope.owner, "named_parameters", None)
             for name, tensor in names() if callable(names) else ():
-                found = self._ids.get(id(tensor._data))
-                if tensor.requires_grad and (found is None or found[0]() is not tensor._data):
+                if tensor.requires_grad and self._known(tensor._data) is None:
                     value = self._new_value(tensor._data, "parameter")
                     self._scopes.set(value, "name", scope, name)
 
@@ -231,20 +228,18 @@ class Recorder:
         node: Node | None,
     ) -> GraphNode:
         state, graph, origin = per_thread.state, self.graph, self._origin
-        name, phase = primitive.name, state.phase
+        name, phase, pullback = primitive.name, state.phase, None if node is None else node.pullback
         ids = [None if x is None else self._value_of(x, name) for x in inputs]
-        if len(outputs) == 1:
-            made = [self._new_value(outputs[0], "intermediate").id]
-        else:
-            made = [self._new_value(np.asarray(array), "extra" if k else "intermediate").id for k, array in enumerate(outputs)]
+        made = [self._new_value(outputs[0], "intermediate").id] if outputs else []
+        for array in outputs[1:]:
+            made.append(self._new_value(np.asarray(array), "extra").id)
         entry = GraphNode(len(graph.nodes), name, ids, made, attributes, [], phase, "")
-        if outputs:
-            values = graph.values
-            entry.flops = primitive.flops(outputs[0].shape, *[None if v is None else values[v].shape for v in ids])
-        scope, stopping, pullback = state.scope, None, None if node is None else node.pullback
-        if origin is not None:
+        if origin is None:
+            scope = state.scope
+        else:
             entry.forward = origin.id
             scope = self._told[origin.id].scope
+        stopping = None
         if phase == "backward":
             if self._pass >= 0:
                 entry.backward_pass = self._pass
@@ -255,15 +250,21 @@ class Recorder:
         graph.nodes.append(entry)
         return entry
 
+    def _known(self, array: Any) -> int | None:
+        """The value that an array is, if it has been seen."""
+        found = self._ids.get(id(array))
+        return found if found is not None and self._arrays[found]() is array else None
+
     def _value_of(self, x: Any, role: str) -> int:
         """The value that an argument is; a new one if it comes from outside."""
         array = x._data if isinstance(x, Tensor) else as_operand(x)
         found = self._ids.get(id(array))
-        if found is not None and found[0]() is array:
-            return found[1]
+        if found is not None and self._arrays[found]() is array:
+            return found
         if not isinstance(array, np.ndarray):
             values = self.graph.values
             values.append(Value(len(values), (), "number", "constant", number=array))
+            self._arrays.append(None)
             return len(values) - 1
         phase, tracked = current().phase, isinstance(x, Tensor) and x._requires_grad
         if role == "gradient" or (phase == "backward" and not tracked):
@@ -282,22 +283,27 @@ class Recorder:
         return value.id
 
     def _new_value(self, array: np.ndarray, kind: str) -> Value:
-        graph = self.graph
-        value = Value(len(graph.values), array.shape, _dtype_name(array.dtype), kind, array.nbytes)
-        value.strides = array.strides
-        self._ids[id(array)] = weakref.ref(array), value.id
+        values = self.graph.values
+        number = len(values)
         owner = array
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
-        found = self._buffers.get(id(owner))
-        if found is None or found[0]() is not owner:
-            found = self._buffers[id(owner)] = weakref.ref(owner), self._buffer_count
-            self._buffer_count += 1
-        value.buffer = found[1]
+        buffer = self._buffers.get(id(owner))
+        if buffer is None or self._owners[buffer]() is not owner:
+            buffer = self._buffers[id(owner)] = len(self._owners)
+            self._owners.append(weakref.ref(owner))
+        value = Value(number, array.shape, _dtype_name(array.dtype), kind, array.nbytes)
+        value.strides = array.strides
+        value.buffer = buffer
         if array.size == 1:
             value.number = array.item()
-        graph.values.append(value)
+        self._ids[id(array)] = number
+        self._arrays.append(weakref.ref(array))
+        values.append(value)
         return value
+
+    def _any_in_trouble(self, ids: list[int | None]) -> bool:
+        return any(self.graph.values[v].finite is False for v in ids if v is not None)
 
     def _look(self, array: Any, value: Value) -> None:
         """Look whether a value is finite."""
