@@ -150,7 +150,7 @@ def train(run: dict) -> dict:
             training.stop("done")
 
     epochs = math.ceil(run["steps"] / len(draws))
-    training = nn.fit(model, draws, optimizer, epochs=epochs, callbacks=[stop_in_time], progress=False)
+    training = nn.fit(model, draws, optimizer, epochs=epochs, callbacks=[stop_in_time], compiled=True, progress=False)
     seen = nn.data.batches(images[:3000], labels[:3000], 250, shuffle=False)
     unseen = nn.data.batches(*digits("test", 500, scale), 250, shuffle=False)
     return run | {

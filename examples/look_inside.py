@@ -193,9 +193,7 @@ def draw_filters(model: nn.Module, image: np.ndarray) -> Figure:
     columns = min(10, len(filters))
     blocks = -(-len(filters) // columns)
     size = filters.shape[1]
-    title = (
-        f"The {len(filters)} filters {size}x{size} of the first convolution,\neach above what relu leaves of its map of a digit"
-    )
+    title = f"The {len(filters)} filters {size}x{size} of the first convolution,\nand what relu leaves of their maps of a digit"
     figure, axes = grid(2 * blocks, columns, title, cell=1.15)
     limit = float(np.abs(filters).max())
     for k, (kernel, image_of) in enumerate(zip(filters, maps, strict=True)):
