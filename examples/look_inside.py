@@ -11,9 +11,12 @@ seconds. In the output folder are then
     confusion.png    which digits are taken for which
     mistakes.png     the digits that the network is most wrong about
     saliency.png     the pixels that decide: gradients of the winning logit with respect to the image
+
+The exit code is 0; 130 after Ctrl-C; 1 if the digits or the weights cannot be had; 2 if a flag was wrong.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ import tensorgrad as tg
 from nn import flags
 from nn.files import replacing
 
+FULL_SET = Path(os.environ.get("TENSORGRAD_MNIST") or "runs/data/mnist")  # where train_mnist.py has it
 MODELS: dict[str, Callable[[argparse.Namespace], nn.Module]] = {
     "mnist-cnn": lambda settings: nn.models.MnistCNN(hidden=settings.hidden, rng=settings.seed),
     "lenet5": lambda settings: nn.models.LeNet5(modern=True, rng=settings.seed),
@@ -74,6 +78,9 @@ def main() -> int:
         model = network(settings).eval()
     except (OSError, ValueError) as error:
         sys.exit(f"look_inside.py: {error}")
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C.")
+        return 130
     answers = ask(model, images, labels)
     print(report(answers))
 
@@ -96,7 +103,7 @@ def main() -> int:
 
 def load_digits(split: str, settings: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 1, H, W) with the pixels that train_mnist.py gave the model, and labels (N,)."""
-    images, labels = nn.data.load_mnist(split, root=nn.data.SHIPPED_DIGITS if settings.data == "shipped" else None)
+    images, labels = nn.data.load_mnist(split, root=nn.data.SHIPPED_DIGITS if settings.data == "shipped" else FULL_SET)
     frame = 2 if settings.model == "lenet5" else 0
     images = np.pad(images, ((0, 0), (0, 0), (frame, frame), (frame, frame))).astype(np.float32)
     return images / np.float32(pixel_scale(settings)), labels
@@ -120,7 +127,9 @@ def network(settings: argparse.Namespace) -> nn.Module:
         settings.data, data = "shipped", settings.data
         draws = nn.data.batches(*load_digits("train", settings), 200, shuffle=True, replace=True, rng=settings.seed)
         settings.data = data
-        nn.fit(model, draws, nn.optim.SGD(model.parameters(), 0.001), epochs=settings.epochs, compiled=True)
+        training = nn.fit(model, draws, nn.optim.SGD(model.parameters(), 0.001), epochs=settings.epochs, compiled=True)
+        if training.stopped == "interrupted":
+            raise KeyboardInterrupt
     else:
         raise FileNotFoundError(f"there are no weights in {usual}; train with `train_mnist.py --model {settings.model}` first")
     return model
@@ -186,10 +195,13 @@ def grid(rows: int, columns: int, title: str, cell: float = 1.1, spare: float = 
 
 def draw_filters(model: nn.Module, image: np.ndarray) -> Figure:
     """Each filter of the first convolution, and below it the map that it makes of the digit (1, 1, H, W)."""
-    convolution = next(module for module in model.modules() if isinstance(module, nn.Conv2D))
-    filters = convolution.weight.data[:, 0]  # (F, KH, KW)
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2D | nn.BatchNorm2D | nn.ReLU)]
+    filters = layers[0].weight.data[:, 0]  # (F, KH, KW)
     with tg.no_grad():
-        maps = np.maximum(convolution(image).data[0], 0)  # (F, OH, OW)
+        x = layers[0](image)  # (1, F, OH, OW)
+        if isinstance(layers[1], nn.BatchNorm2D):
+            x = layers[1](x)
+        maps = tg.relu(x).data[0]  # (F, OH, OW)
     columns = min(10, len(filters))
     blocks = -(-len(filters) // columns)
     size = filters.shape[1]

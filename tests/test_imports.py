@@ -23,7 +23,8 @@ LEVELS = [
     {"primitive"},
     {"ops"},
     {"autodiff"},
-    {"paths", "testing"},
+    {"paths", "completion", "testing"},
+    {"recorder"},
     {"trace", "collect"},
     {"draw", "replay"},
 ]

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, environment, flags,
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_full_set_is_never_replaced_by_the_shipped_digits(tmp_path, environment):
+    environment.pop("TENSORGRAD_MNIST", None)
+    nn.save_weights(nn.models.MnistCNN(hidden=8, rng=0), tmp_path / "w.safetensors")
+    done = look(tmp_path, environment, "--data", "full", "--hidden", 8, "--weights", "w.safetensors", code=1)
+    assert "runs/data/mnist" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_the_training_and_draws_nothing(tmp_path, environment):
+    command = [sys.executable, "-u", str(PROGRAM), "--epochs", "100000", "--hidden", "8"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        while not running.stdout.readline().startswith("epoch   1"):
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130 and said.endswith("Stopped by Ctrl-C.\n")
+    assert not list((tmp_path / "runs" / "look-inside").iterdir())
+
+
 def test_the_confusion_matrix_counts_every_digit(answers):
     counts = answers.confusion()
     assert counts.sum() == 5 and np.trace(counts) == 3 and answers.accuracy == 0.6
@@ -114,6 +133,14 @@ def test_each_filter_stands_above_its_map(program):
     assert [array.shape for array in drawn] == [(5, 5)] * 6 + [(28, 28)] * 6
     assert np.array_equal(drawn[2], model.c1.weight.data[2, 0])
     assert all(array.min() >= 0 for array in drawn[6:])
+
+
+def test_maps_are_drawn_behind_the_normalization(program):
+    model = nn.models.SmallVGG(rng=0).eval()
+    model.features[1].bias.data[:] = -100.0  # so that relu leaves nothing
+    image = np.random.default_rng(1).random((1, 1, 28, 28), np.float32)
+    maps = [axes.images[0].get_array() for axes in program.draw_filters(model, image).axes if axes.images]
+    assert not any(array.any() for array in maps if array.shape == (28, 28))
 
 
 def test_saliency_has_a_row_for_each_kind(program):
