@@ -41,8 +41,11 @@ BASE = {
     "init": "0.01",
     "optimizer": "sgd",
 }
+LONGER = 10
+"""How many times as many steps "digits-longer" takes: digits can only be wanting where there is time to learn them."""
 FACTORS = {
     "digits": [500, 1000, 3000, 10_000, 60_000],
+    "digits-longer": [500, 1000, 3000, 10_000, 60_000],
     "steps": [50, 150, 500, 1500],
     "hidden": [32, 64, 128, 256, 512],
     "lr": [0.0001, 0.0003, 0.001, 0.002, 0.004],
@@ -53,6 +56,7 @@ FACTORS = {
 }
 NAMES = {
     "digits": "training digits",
+    "digits-longer": f"training digits, {LONGER} times the steps",
     "steps": "steps of training",
     "hidden": "hidden units",
     "lr": "learning rate",
@@ -91,15 +95,26 @@ def main() -> int:
 def planned(settings: argparse.Namespace) -> list[dict]:
     """The runs of the sweep, each once: the starting point, and one condition changed at a time."""
     most = 60_000 if os.environ.get("TENSORGRAD_MNIST") else 3000
-    runs = {}
+    runs = {key(run): run for run in (BASE | {"seed": seed} for seed in range(settings.seeds))}
     for factor in settings.factors:
         for value in FACTORS[factor]:
-            if factor == "digits" and value > most:
+            if factor.startswith("digits") and value > most:
                 continue
             for seed in range(settings.seeds):
-                run = BASE | {factor: value, "seed": seed}
+                run = conditions_of(factor, value) | {"seed": seed}
                 runs[key(run)] = run
     return list(runs.values())
+
+
+def conditions_of(factor: str, value: object) -> dict:
+    """The starting point with one factor changed."""
+    if factor == "digits-longer":
+        return BASE | {"digits": value, "steps": LONGER * BASE["steps"]}
+    return BASE | {factor: value}
+
+
+def is_start(factor: str, value: str) -> bool:
+    return factor in BASE and value == str(BASE[factor])
 
 
 def key(run: dict) -> tuple[str, ...]:
@@ -170,48 +185,57 @@ def digits(split: str, count: int, scale: float) -> tuple[np.ndarray, np.ndarray
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def accuracies(results: list[dict], factor: str) -> dict[str, np.ndarray]:
-    """The test accuracies over the seeds, by value of a factor, where everything else is as at the starting point."""
-    found: dict[str, list[float]] = {}
-    for value in map(str, FACTORS[factor]):
-        conditions = {name: str(v) for name, v in (BASE | {factor: value}).items()}
-        matching = [r for r in results if all(str(r[name]) == v for name, v in conditions.items())]
-        if matching:
-            found[value] = [float(r["test_accuracy"]) for r in matching]
-    return {value: np.array(list_of) for value, list_of in found.items()}
+def accuracies(results: list[dict], factor: str, of: str = "test_accuracy") -> dict[str, np.ndarray]:
+    """The accuracies over the seeds, by value of a factor."""
+    found = {str(value): over_seeds(results, conditions_of(factor, value), of) for value in FACTORS[factor]}
+    return {value: array for value, array in found.items() if len(array)}
+
+
+def over_seeds(results: list[dict], conditions: dict, of: str = "test_accuracy") -> np.ndarray:
+    """The accuracies of the runs under just these conditions."""
+    return np.array([float(r[of]) for r in results if all(str(r[name]) == str(v) for name, v in conditions.items())])
 
 
 def write_table(results: list[dict], factors: list[str]) -> str:
     """A Markdown table: a row for each condition, with mean and spread over the seeds."""
-    lines = ["| condition | value | test accuracy, mean | lowest to highest |", "|---|---|---|---|"]
+    lines = [
+        "| condition | value | training accuracy, mean | test accuracy, mean | lowest to highest |",
+        "|---|---|---|---|---|",
+    ]
     for factor in factors:
+        trained = accuracies(results, factor, "train_accuracy")
         for value, found in accuracies(results, factor).items():
-            mark = " (start)" if value == str(BASE[factor]) else ""
-            lines.append(f"| {NAMES[factor]} | {value}{mark} | {found.mean():.3f} | {found.min():.3f} to {found.max():.3f} |")
+            mark = " (start)" if is_start(factor, value) else ""
+            spread = f"{found.min():.3f} to {found.max():.3f}"
+            lines.append(f"| {NAMES[factor]} | {value}{mark} | {trained[value].mean():.3f} | {found.mean():.3f} | {spread} |")
     return "\n".join(lines)
 
 
 def conclusion(results: list[dict], factors: list[str]) -> str:
-    """What the numbers say: how much the best value of each condition gains over the start, beside the spread of seeds."""
-    start = accuracies(results, factors[0])[str(BASE[factors[0]])]
+    """What the numbers say: how much the best value of each condition gains over the start, beside the spreads of seeds."""
+    start, trained = over_seeds(results, BASE), over_seeds(results, BASE, "train_accuracy")
     gains = []
     for factor in factors:
-        means = {value: found.mean() for value, found in accuracies(results, factor).items()}
-        best = max(means, key=means.get)
-        gains.append((100 * (means[best] - start.mean()), NAMES[factor], best))
+        found = {value: of for value, of in accuracies(results, factor).items() if not is_start(factor, value)}
+        if found:
+            best = max(found, key=lambda value: found[value].mean())
+            spread = max(np.ptp(start), np.ptp(found[best]))
+            gain = found[best].mean() - start.mean()
+            gains.append((100 * gain, NAMES[factor], best, bool(gain > max(spread, 0.01))))
     gains.sort(reverse=True)
-    spread = 100 * (start.max() - start.min())
-    clear = [g for g in gains if g[0] > max(spread, 1.0)]
-    unclear = [g for g in gains if g not in clear]
-    text = f"From the start, {100 * start.mean():.1f} % on the test digits (its seeds lie {spread:.1f} points apart), "
+    clear, unclear = ([g for g in gains if g[3] is kind] for kind in (True, False))
+    text = (
+        f"The start reaches {100 * start.mean():.1f} % on the test digits, its seeds {100 * np.ptp(start):.1f} points apart, "
+    )
+    text += f"and {100 * trained.mean():.1f} % on the digits it was trained on. "
     if clear:
-        text += "these changes alone gain more than the seeds differ: "
-        text += "; ".join(f"{name} {best}: {gain:+.1f} points" for gain, name, best in clear) + ". "
+        text += "These changes gain more than seeds differ: "
+        text += "; ".join(f"{name} {best}: {gain:+.1f} points" for gain, name, best, _ in clear) + ". "
     else:
-        text += "no single change gains more than the seeds differ. "
+        text += "No single change gains more than seeds differ. "
     if unclear:
-        text += "The best values of the others do not: "
-        text += "; ".join(f"{name} {best}: {gain:+.1f}" for gain, name, best in unclear) + "."
+        text += "The best other values of these do not: "
+        text += "; ".join(f"{name} {best}: {gain:+.1f}" for gain, name, best, _ in unclear) + "."
     return text
 
 
@@ -220,18 +244,17 @@ def save_plots(results: list[dict], factors: list[str], path: Path) -> None:
     columns = min(4, len(factors))
     rows = -(-len(factors) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
-    figure.suptitle("Test accuracy when one condition changes: each point a seed, the line their mean")
+    figure.suptitle("Test accuracy when one condition changes: each point a seed, the line their mean, diamonds the start")
+    lowest = min(0.7, *(of.min() - 0.02 for factor in factors for of in accuracies(results, factor).values()))
     for axes, factor in zip(figure.subplots(rows, columns, squeeze=False, sharey=True).flat, factors, strict=False):
         found = accuracies(results, factor)
         axes.plot([a.mean() for a in found.values()], color="#0067A5", linewidth=1.8)
         for k, (value, points) in enumerate(found.items()):
-            is_start = value == str(BASE[factor])
-            axes.scatter(
-                [k] * len(points), points, s=24, color="#B83A0B" if is_start else "#0067A5", marker="D" if is_start else "o"
-            )
+            look = {"color": "#B83A0B", "marker": "D"} if is_start(factor, value) else {"color": "#0067A5", "marker": "o"}
+            axes.scatter([k] * len(points), points, s=24, **look)
         axes.set_xticks(range(len(found)), [f"{int(v):,}" if v.isdigit() else v for v in found])
         axes.set_title(NAMES[factor])
-        axes.set_ylim(0, 1)
+        axes.set_ylim(lowest, 1)
         axes.grid(alpha=0.35)
     for axes in figure.axes[::columns]:
         axes.set_ylabel("test accuracy")
