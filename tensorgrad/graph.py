@@ -89,7 +89,9 @@ class GraphNode:
         stops: why no gradient flows back through an input that has a rule: "needs no gradient", "detached" or "no_grad",
             by the input's name.
         flops: floating-point operations, a multiply-add counting 2.
-        seconds: time in the kernel, where the trace was asked for times.
+        seconds: where the trace was asked for times, how long the node took: from the end of the node before it (or the
+            beginning of the block) to the end of its kernel, without what recording took. So the nodes' times add up to
+            nearly all of `Graph.seconds`, and Python code that led to a node, such as the engine's, counts as its time.
         error: what the kernel raised, on the node where a step failed.
     """
 
@@ -123,7 +125,7 @@ class Graph:
         scopes: what each module path is: `{"features.conv1": "Conv2D"}`.
         source: the text of the lines that nodes name: `{file: {line: text}}`.
         outputs: the values that the graph is drawn for, such as a loss, where that is known.
-        seconds: how long the traced block took, where the trace was asked for times.
+        seconds: how long the traced block took without its recording, where the trace was asked for times.
         bindings: live arrays and tensors behind values, where the trace was asked to keep them; not part of the data.
 
     >>> import tensorgrad as tg

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..graph import Graph, GraphNode
 from ..primitive import Primitive
+from ..recorder import Recorder
 from ..state import current
 from ..tensor import Tensor
-from ..trace import Recorder
 from .refusal import ReplayError, line_of_user
 
 
@@ -118,8 +118,8 @@ class StrictRecorder(Recorder):
         found.assigned[leaf] = self.graph.nodes[-1].outputs[0]
         found.rebindings[leaf] = found.rebindings.get(leaf, 0) + 1
 
-    def finish(self, seconds: float) -> None:
-        super().finish(seconds)
+    def finish(self) -> None:
+        super().finish()
         arguments = self.recording.arguments
         self.recording.given = {value: given for value, given in self.graph.bindings.items() if value not in arguments}
         self.graph.bindings = {}
@@ -137,5 +137,5 @@ def record(step: Callable[[], Any], arguments: list[Tensor], results_of: Callabl
         recorder.recording.results = [recorder._value_of(t, "result") for t in results_of(returned)]
     finally:
         state.recorder = None
-        recorder.finish(0.0)
+        recorder.finish()
     return returned, recorder.recording
