@@ -65,7 +65,7 @@ RECIPES = {
         careful=False,
     ),
     "lenet5": Recipe(lambda settings, rng: nn.models.LeNet5(modern=True, rng=rng), epochs=12, batch_size=128, lr=0.05, frame=2),
-    "small-vgg": Recipe(lambda settings, rng: nn.models.SmallVGG(dropout=0.0, rng=rng), epochs=14, batch_size=128, lr=0.2),
+    "small-vgg": Recipe(lambda settings, rng: nn.models.SmallVGG(dropout=0.0, rng=rng), epochs=18, batch_size=128, lr=0.2),
 }
 
 
