@@ -19,6 +19,7 @@ from .collect import graph
 from .config import show_config
 from .graph import Graph
 from .kernels.heap import keep_freed_memory, release_memory
+from .kernels.pieces import in_pieces
 from .kernels.winograd import set_winograd
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
@@ -37,6 +38,7 @@ __all__ = [
     "compile",
     "grad",
     "graph",
+    "in_pieces",
     "no_grad",
     "phase",
     "primitive",

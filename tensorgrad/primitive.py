@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .kernels.halves import LARGE, elementwise
 from .node import Node
 from .state import per_thread
 from .tensor import Tensor, as_operand
@@ -123,6 +124,7 @@ class Primitive:
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.takes_out = any(p.name == "out" for p in keywords)
         self.attributes = tuple(p.name for p in keywords if p.name != "out")
+        self._divisible = elementwise and self.takes_out and not extras
         self._attribute_count = len(self.attributes)
         self._input_count = len(self.inputs)
         self._defaults = {p.name: p.default for p in keywords if p.name != "out" and p.default is not p.empty}
@@ -256,9 +258,9 @@ class Primitive:
         try:
             if recorder is not None:
                 result = recorder.run(self, inputs, arrays, attributes)
-            elif attributes or len(arrays) != self._input_count:  # a ufunc would write into a further input
-                result = self.kernel(*arrays, **attributes)
-            else:
+            elif attributes or len(arrays) != self._input_count or self._divides(arrays):
+                result = self.compute(arrays, attributes)
+            else:  # a ufunc would write into a further input
                 result = self._function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays, attributes) from error
@@ -282,6 +284,15 @@ class Primitive:
         if recorder is not None:
             recorder.record(self, inputs, attributes, (result, *extras), out._node)
         return out
+
+    def compute(self, arrays: Sequence[Any], attributes: dict[str, Any]) -> Any:
+        """What the kernel returns. Large elementwise work is divided between two threads."""
+        if self._divides(arrays):
+            return elementwise(self.kernel, arrays, attributes)
+        return self.kernel(*arrays, **attributes)
+
+    def _divides(self, arrays: Sequence[Any]) -> bool:
+        return self._divisible and type(arrays[0]) is np.ndarray and arrays[0].size >= LARGE
 
     def _completed(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """The attributes given, and the defaults of the others."""

@@ -8,6 +8,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
@@ -23,6 +24,10 @@ from .tensor import Tensor, as_operand
 
 FLOATING_POINT = {"divide by zero": "divide", "overflow": "over", "invalid value": "invalid"}  # NumPy's message: its setting
 INTERNAL = ("tensorgrad", "nn")  # packages whose own lines are not "the user's call"
+
+
+watching: ContextVar[Recorder] = ContextVar("watching")
+"""The recorder whose kernel runs: also in a thread that helps, which is given the context of the one that it helps."""
 
 
 class Recorder:
@@ -52,7 +57,8 @@ class Recorder:
         """Run a kernel, noticing its floating-point conditions and its failure."""
         self._conditions.clear()
         try:
-            result = self._watched(primitive.kernel, arrays, attributes)
+            watching.set(self)
+            result = self._watched(primitive.compute, arrays, attributes)
             if self._conditions:
                 self._react()
         except Exception as error:
@@ -61,10 +67,10 @@ class Recorder:
         return result
 
     @staticmethod
-    @np.errstate(divide="call", over="call", invalid="call", call=lambda name, _: current().recorder.condition(name))
-    def _watched(kernel: Callable[..., Any], arrays: list[Any], attributes: dict[str, Any]) -> Any:
-        """Call a kernel. Its floating-point conditions are told to the recorder."""
-        return kernel(*arrays, **attributes)
+    @np.errstate(divide="call", over="call", invalid="call", call=lambda name, _: watching.get().condition(name))
+    def _watched(compute: Callable[..., Any], arrays: list[Any], attributes: dict[str, Any]) -> Any:
+        """Compute what a primitive makes of arrays. Its floating-point conditions are told to the recorder."""
+        return compute(arrays, attributes)
 
     def condition(self, name: str) -> None:
         """NumPy has met an invalid operation, an overflow or a division by zero: the processor tells without any search."""

@@ -76,10 +76,10 @@ class TimedRecorder(Recorder):
         self._seconds, self._last = ended - self._own - self._last, ended - self._own
         return result
 
-    def _watched(self, kernel: Callable[..., Any], arrays: list[Any], attributes: dict[str, Any]) -> Any:
-        def timed(*arrays: Any, **attributes: Any) -> Any:
+    def _watched(self, compute: Callable[..., Any], arrays: list[Any], attributes: dict[str, Any]) -> Any:
+        def timed(arrays: list[Any], attributes: dict[str, Any]) -> Any:
             began = time.perf_counter()
-            result = kernel(*arrays, **attributes)
+            result = compute(arrays, attributes)
             self._in_kernel = time.perf_counter() - began
             return result
 

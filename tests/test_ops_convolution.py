@@ -165,7 +165,7 @@ def test_memory_beyond_the_output_is_that_of_a_few_tiles(shape, filters, rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     matrix_of_windows = y.size // filters[0] * np.prod(filters[1:]) * 4
-    assert peak - y.data.nbytes < 2 * x.nbytes + 4e6 < matrix_of_windows / 2
+    assert peak - y.data.nbytes < 2 * x.nbytes + 6e6 < matrix_of_windows / 2  # a tile for each of two threads
 
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------

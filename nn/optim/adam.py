@@ -12,7 +12,6 @@ import tensorgrad as tg
 
 from ..arguments import number
 from .optimizer import Optimizer, Params
-from .pieces import run
 
 EXTRAS = ("new_mean", "new_square", "new_count")
 
@@ -62,7 +61,7 @@ def _updated(prepare, arrays, count, lr, **settings):
     def with_count(*given, out):
         return prepare(*given, out=(*out, new_count), **settings)
 
-    return *run(with_count, arrays, count, lr, results=3), new_count
+    return *tg.in_pieces(with_count, arrays, count, lr, results=3), new_count
 
 
 @tg.primitive(elementwise=True, extras=EXTRAS, prepare=prepare_adam, flops=lambda out_shape, *_: 12 * math.prod(out_shape))

@@ -12,7 +12,6 @@ import tensorgrad as tg
 
 from ..arguments import number
 from .optimizer import Optimizer, Params
-from .pieces import run
 
 
 def prepare_sgd(parameter, gradient, lr, *, weight_decay, out):
@@ -32,7 +31,7 @@ def sgd_update(parameter, gradient, lr, *, weight_decay):
     def prepare(*given, out):
         return prepare_sgd(*given, weight_decay=weight_decay, out=out[0])
 
-    return run(prepare, (parameter, gradient), lr, results=1)[0]
+    return tg.in_pieces(prepare, (parameter, gradient), lr)[0]
 
 
 def prepare_momentum(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay, out):
@@ -62,8 +61,8 @@ def prepare_momentum(parameter, gradient, velocity, lr, *, momentum, nesterov, w
 def momentum_update(parameter, gradient, velocity, lr, *, momentum, nesterov, weight_decay):
     """With d = gradient + weight_decay parameter: the velocity becomes v = momentum velocity + d, and the parameter
     moves by -lr v, or with Nesterov by -lr (d + momentum v)."""
-    settings = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
-    return tuple(run(prepare_momentum, (parameter, gradient, velocity), lr, results=2, **settings))
+    prepare = partial(prepare_momentum, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    return tuple(tg.in_pieces(prepare, (parameter, gradient, velocity), lr, results=2))
 
 
 class SGD(Optimizer):

@@ -93,7 +93,7 @@ def patches(framed: np.ndarray, vertical: Axis, horizontal: Axis) -> np.ndarray:
 
 
 class Columns:
-    """The columns of images, made a tile at a time in the same memory.
+    """The columns of images, made a tile at a time.
 
     Attributes:
         jobs: the tiles.
@@ -109,23 +109,26 @@ class Columns:
         self.patches = patches(padded(batch_innermost(x), vertical, horizontal), vertical, horizontal)
         channels, height, width, *_, batch = self.patches.shape
         self.length = channels * height * width
-        self.memory = None
-        if self.patches.flags.c_contiguous:  # a window of one place, or as large as the image: it is the matrix already
+        self._ready = self.patches.flags.c_contiguous
+        if self._ready:  # a window of one place, or as large as the image: it is the matrix already
             self.jobs = [Tile(0, vertical.count, 0, horizontal.count)]
         else:
             self.jobs = tiles(vertical, horizontal, self.length, batch, x.itemsize, least)
             self.ones = ones
-            rows = self.length + groups * ones
-            self.memory = np.empty(rows * batch * max(tile.windows for tile in self.jobs), x.dtype)
 
-    def of(self, tile: Tile) -> np.ndarray:
-        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N), a row more with ones. They last until the next call."""
+    def memory_for(self, jobs: list[Tile]) -> np.ndarray:
+        """Memory for the columns of any of these tiles."""
+        windows = 0 if self._ready else max(tile.windows for tile in jobs)
+        return np.empty((self.length + self.groups * self.ones) * windows * self.patches.shape[-1], self.patches.dtype)
+
+    def of(self, tile: Tile, memory: np.ndarray) -> np.ndarray:
+        """The tile's columns, (groups, C/groups * KH * KW, R * Q * N), a row more with ones, in the memory given."""
         part = tile.of(self.patches)  # (C, KH, KW, R, Q, N)
         part = part.reshape(self.groups, len(part) // self.groups, *part.shape[1:])
         rows, count = self.length // self.groups, tile.windows * part.shape[-1]
-        if self.memory is None:
+        if self._ready:
             return part.reshape(self.groups, rows, count)
-        filled = self.memory[: self.groups * (rows + self.ones) * count].reshape(self.groups, rows + self.ones, count)
+        filled = memory[: self.groups * (rows + self.ones) * count].reshape(self.groups, rows + self.ones, count)
         np.copyto(filled[:, :rows].reshape(part.shape), part)
         filled[:, rows:] = 1
         return filled

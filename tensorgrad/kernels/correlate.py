@@ -6,12 +6,20 @@ weights, the weights' cotangent in the output's and the images.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from .columns import TILE_BYTES, Columns, scatter_add, tiles
+from .columns import TILE_BYTES, Columns, Tile, scatter_add, tiles
 from .layout import batch_innermost, delivered, storage
 from .products import times_columns, times_transposed
+from .threads import at_once, blas_on_one_thread, halves
 from .windows import Axis
+
+LARGE = 1 << 25
+"""Multiply-adds from which on a convolution is large enough for two threads. BLAS takes those of its own for smaller ones."""
 
 
 def correlate(
@@ -31,11 +39,15 @@ def correlate(
     columns = Columns(x, vertical, horizontal, groups, ones=bias is not None and many)
     if columns.ones:
         weights, bias = np.concatenate([weights, bias], axis=2), None
-    for tile in columns.jobs:
-        part = _matrices(tile.of(result), groups)  # (groups, F/groups, R * Q * N)
-        times_columns(weights, columns.of(tile), part)
-        if bias is not None:
-            np.add(part, bias, out=part)
+
+    def work(share: list[Tile], memory: np.ndarray) -> None:
+        for tile in share:
+            part = _matrices(tile.of(result), groups)  # (groups, F/groups, R * Q * N)
+            times_columns(weights, columns.of(tile, memory), part)
+            if bias is not None:
+                np.add(part, bias, out=part)
+
+    _in_shares(work, columns, result.size * weights.shape[2])
     return delivered(result, out)
 
 
@@ -92,11 +104,27 @@ def weight_grad(
     """The transpose of `correlate` in its weights: (N, F, OH, OW), (N, C, H, W) -> (F, C/groups, KH, KW)"""
     cotangent = batch_innermost(y)  # (F, OH, OW, N)
     columns = Columns(x, vertical, horizontal, groups, least=1024)  # each tile adds to all of the result: take few
-    total = None
-    for tile in columns.jobs:
-        share = times_transposed(_matrices(tile.of(cotangent), groups), columns.of(tile))
-        total = share if total is None else np.add(total, share, out=total)
+    sums: dict[Tile, np.ndarray] = {}  # by the first tile of a share
+
+    def work(share: list[Tile], memory: np.ndarray) -> None:
+        total = None
+        for tile in share:
+            part = times_transposed(_matrices(tile.of(cotangent), groups), columns.of(tile, memory))
+            total = part if total is None else np.add(total, part, out=total)
+        sums[share[0]] = total
+
+    _in_shares(work, columns, cotangent.size * math.prod(shape[1:]))
+    total = np.add(*sums.values()) if len(sums) > 1 else sums[columns.jobs[0]]
     return np.ascontiguousarray(total).reshape(shape)
+
+
+def _in_shares(work: Callable[[list[Tile], np.ndarray], None], columns: Columns, products: int) -> None:
+    """Work on all tiles, if there are so many multiply-adds on two threads."""
+    if products < LARGE:
+        work(columns.jobs, columns.memory_for(columns.jobs))
+        return
+    with blas_on_one_thread():
+        at_once([partial(work, share, columns.memory_for(share)) for share in halves(columns.jobs)])
 
 
 def _matrices(part: np.ndarray, groups: int) -> np.ndarray:

@@ -19,8 +19,9 @@ import numpy as np
 
 from .columns import Tile, patches, tiles
 from .product_calls import add_times_transposed, times_columns
+from .threads import Call
 from .windows import Axis, Pair
-from .winners import Call, largest, largest_and_won, to_winners
+from .winners import largest, largest_and_won, to_winners
 
 TILE_BYTES = 1 << 22
 """About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since

@@ -7,7 +7,6 @@ are pieces of their own. The numbers of all tiles at one place lie together, so 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -16,8 +15,9 @@ import numpy as np
 from .columns import Tile
 from .fused_convolution import Frame, Geometry, finished, turn
 from .layout import batch_innermost, delivered, storage
+from .threads import Call, at_once, blas_on_one_thread, in_turn
 from .windows import Axis, Pair
-from .winners import Call, to_winners
+from .winners import to_winners
 from .winograd import POINTS, REACH, SIDE, SUM, filters_gradient, mapped, maps, suits, transform_filters
 
 PIECE_BYTES = 3 << 19
@@ -209,9 +209,9 @@ def correlate(
     where = Grid(x.shape, w.shape, vertical, horizontal, 1, (1, 1))
     result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)
     carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
-    transform_filters(w, carried)
-    for worker in _workers(where, x):
-        run(forward(worker, carried, b, False, None, result))
+    with blas_on_one_thread():
+        transform_filters(w, carried)
+        _run([forward(worker, carried, b, False, None, result) for worker in _workers(where, x)])
     return delivered(result, out)
 
 
@@ -227,21 +227,21 @@ def input_grad(
 def weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], vertical: Axis, horizontal: Axis) -> np.ndarray:
     """The transpose of `correlate` in its weights: (N, F, OH, OW), (N, C, H, W) -> (F, C, 3, 3)"""
     where = Grid(x.shape, shape, vertical, horizontal, 1, (1, 1))
-    parts = []
-    for worker in _workers(where, x):
-        parts.append(Gradients(where, x.dtype))
-        run(backward(worker, batch_innermost(y), None, parts[-1], None))
-    return np.ascontiguousarray(np.sum([part.w for part in parts], axis=0))
+    cotangent, workers = batch_innermost(y), _workers(where, x)
+    parts = [Gradients(where, x.dtype) for _ in workers]
+    with blas_on_one_thread():
+        _run([backward(worker, cotangent, None, part, None) for worker, part in zip(workers, parts, strict=True)])
+        return np.ascontiguousarray(np.sum([part.w for part in parts], axis=0))
 
 
-def _workers(where: Grid, x: np.ndarray) -> Iterator[PieceWorker]:
-    """One after the other, in the same memory, so that sums are those that two threads find."""
+def _workers(where: Grid, x: np.ndarray) -> list[PieceWorker]:
+    """One for each thread."""
     frame = Frame(np.zeros(where.frame_shape(), x.dtype), *where.axes)
     np.copyto(frame.inside, x.transpose(1, 2, 3, 0))
-    memory = np.empty(where.scratch_bytes(x.itemsize), np.uint8)
-    return (PieceWorker(where, jobs, frame.image, memory) for jobs in where.shares(x.itemsize))
+    nbytes = where.scratch_bytes(x.itemsize)
+    return [PieceWorker(where, jobs, frame.image, np.empty(nbytes, np.uint8)) for jobs in where.shares(x.itemsize)]
 
 
-def run(calls: list[Call]) -> None:
-    for call in calls:
-        call()
+def _run(shares: list[list[Call]]) -> None:
+    """Make the calls of each worker, those of two at the same time."""
+    at_once([in_turn(calls) for calls in shares])

@@ -37,3 +37,15 @@ def delivered(stored: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     if not np.may_share_memory(out, stored):
         np.copyto(out, result, casting="same_kind")
     return out
+
+
+def order_in_memory(x: np.ndarray) -> tuple[int, ...]:
+    """The axes from the one with the largest step in memory to the one with the smallest."""
+    axes = range(x.ndim)
+    return tuple(axes) if x.flags.c_contiguous else tuple(sorted(axes, key=lambda axis: -abs(x.strides[axis])))
+
+
+def as_row(x: np.ndarray, order: tuple[int, ...]) -> np.ndarray | None:
+    """The array as one row, a view, whose axes lie in memory in an order given, without gaps; None if they do not."""
+    stored = x.transpose(order)
+    return stored.reshape(-1) if stored.flags.c_contiguous else None

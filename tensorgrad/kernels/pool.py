@@ -7,16 +7,22 @@ The image is taken in blocks that stay in cache from pass to pass.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .halves import LARGE
 from .layout import batch_innermost, delivered, storage
 from .select import kept
+from .threads import at_once, halves
 from .windows import Axis
 
 BLOCK_BYTES = 1 << 19
 """About how much memory the results of one block take."""
+
+Block = tuple[slice, slice]
+"""Channels and rows of results that are worked on at a time."""
 
 Pass = tuple[int, tuple[slice, slice, slice], np.ndarray]
 """A position of the window: its number, the index of the windows that have it in the image, and the image there."""
@@ -32,13 +38,21 @@ def maximum(x: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray | N
     best = storage(out, shape, x.dtype)
     winners = np.empty(shape, np.min_scalar_type(vertical.kernel * horizontal.kernel - 1))
     first = (_first_inside(vertical)[:, None] * horizontal.kernel + _first_inside(horizontal)).astype(winners.dtype)  # (OH, OW)
-    for channels, rows in blocks(shape, x.itemsize):
-        champion, winner = best[channels, rows], winners[channels, rows]
-        winner[...] = first[rows, :, None]
-        passes = list(positions(image[channels], vertical, horizontal, rows))
-        _run(champion, winner, passes)
-        if champion.size and np.isnan(np.max(champion)):
-            _run_with_nans(champion, winner, passes)
+
+    def work(share: list[Block], better: np.ndarray, number: np.ndarray) -> None:
+        for channels, rows in share:
+            champion, winner = best[channels, rows], winners[channels, rows]
+            winner[...] = first[rows, :, None]
+            passes = list(positions(image[channels], vertical, horizontal, rows))
+            _run(champion, winner, passes, *(space[: champion.size].reshape(champion.shape) for space in (better, number)))
+            if champion.size and np.isnan(np.max(champion)):
+                _run_with_nans(champion, winner, passes)
+
+    jobs = blocks(shape, x.itemsize)
+    room = max((best[job].size for job in jobs), default=0)
+    at_once(
+        [partial(work, share, np.empty(room, bool), np.empty(room, winners.dtype)) for share in halves(jobs, x.size >= LARGE)]
+    )
     return delivered(best, out), winners.transpose(3, 0, 1, 2)
 
 
@@ -55,9 +69,11 @@ def _lowest(dtype: np.dtype) -> Any:
     return False if dtype.kind == "b" else np.iinfo(dtype).min
 
 
-def _run(champion: np.ndarray, winner: np.ndarray, passes: list[Pass]) -> None:
-    """The running maximum over the positions of the windows, and which of them it came from. Never hands over from a nan."""
-    better, number = np.empty(champion.shape, bool), np.empty_like(winner)
+def _run(champion: np.ndarray, winner: np.ndarray, passes: list[Pass], better: np.ndarray, number: np.ndarray) -> None:
+    """The running maximum over the positions of the windows, and which of them it came from. Never hands over from a nan.
+
+    `better` and `number` are room for booleans and winners.
+    """
     hits = better.view(winner.dtype) if winner.itemsize == 1 else better  # as numbers, multiplied without conversion
     for k, windows, challenger in passes:
         best = champion[windows]
@@ -87,13 +103,18 @@ def scatter_winners(
     apart = vertical.apart and horizontal.apart
     if not (apart and vertical.covers and horizontal.covers):
         image[...] = 0
-    for channels, rows in blocks(cotangent.shape, y.itemsize):
-        part, winner = cotangent[channels, rows], won[channels, rows]
-        for k, windows, target in positions(image[channels], vertical, horizontal, rows):
-            if apart:
-                kept(part[windows], winner[windows] == k, out=target)
-            else:
-                target += kept(part[windows], winner[windows] == k)
+
+    def work(share: list[Block]) -> None:
+        for channels, rows in share:
+            part, winner = cotangent[channels, rows], won[channels, rows]
+            for k, windows, target in positions(image[channels], vertical, horizontal, rows):
+                if apart:
+                    kept(part[windows], winner[windows] == k, out=target)
+                else:
+                    target += kept(part[windows], winner[windows] == k)
+
+    jobs = blocks(cotangent.shape, y.itemsize)
+    at_once([partial(work, share) for share in halves(jobs, apart and image.size >= LARGE)])
     return delivered(image, out)
 
 
@@ -143,7 +164,7 @@ def spread_sums(y: np.ndarray, vertical: Axis, horizontal: Axis, out: np.ndarray
     return delivered(image, out)
 
 
-def blocks(shape: tuple[int, ...], itemsize: int) -> list[tuple[slice, slice]]:
+def blocks(shape: tuple[int, ...], itemsize: int) -> list[Block]:
     """Results (C, OH, OW, N) cut into blocks of whole channels, or of rows of one channel: independent jobs."""
     channels, rows, columns, batch = shape
     row_bytes = max(1, columns * batch * itemsize)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from .products import SMALL, SMALL_RESULT, pieces
-from .winners import Call
+from .threads import Call
 
 
 def times_columns(weights: np.ndarray, columns: np.ndarray, out: np.ndarray) -> list[Call]:

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
+
+from .halves import LARGE
+from .layout import order_in_memory
+from .threads import at_once
 
 RUN = 128
 """How many summands are added one after the other; the rounding errors of so many are harmless."""
@@ -27,12 +33,28 @@ def total(x: np.ndarray, axes: tuple[int, ...], *, keepdims: bool = False) -> np
     one_run = len(axes) == x.ndim and x.flags.forc
     if x.dtype.kind != "f" or count <= 2 * RUN or one_run or not x.size:
         return np.asarray(x.sum(axis=axes, keepdims=keepdims))
-    result = _sum_in_memory_order(x, axes)
+    order = order_in_memory(x)
+    if order[0] in axes or x.shape[order[0]] < 2 or x.size < LARGE:
+        result = _sum_in_memory_order(x, axes, order)
+    else:
+        result = _sum_in_halves(x, axes, order)
     return np.expand_dims(result, axes) if keepdims else result
 
 
-def _sum_in_memory_order(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    order = sorted(range(x.ndim), key=lambda a: -abs(x.strides[a]))
+def _sum_in_halves(x: np.ndarray, axes: tuple[int, ...], order: tuple[int, ...]) -> np.ndarray:
+    """The sum, on two threads: cut along the axis that lies outermost in memory, which is kept."""
+    rows = np.moveaxis(x, order[0], 0)
+    parts = [np.moveaxis(half, 0, order[0]) for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :])]
+    sums: list[Any] = [None, None]
+
+    def work(k: int) -> None:
+        sums[k] = _sum_in_memory_order(parts[k], axes, order)
+
+    at_once([partial(work, 0), partial(work, 1)])
+    return np.concatenate(sums, axis=sum(axis < order[0] for axis in range(x.ndim) if axis not in axes))
+
+
+def _sum_in_memory_order(x: np.ndarray, axes: tuple[int, ...], order: tuple[int, ...]) -> np.ndarray:
     groups = [(summed, tuple(group)) for summed, group in itertools.groupby(order, key=lambda a: a in axes)]
     sums = x.transpose(order).reshape([math.prod(x.shape[a] for a in group) for _, group in groups])
     for place in reversed(range(len(groups))):

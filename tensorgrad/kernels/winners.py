@@ -8,13 +8,12 @@ The passes are given as calls without arguments, to be made later, and again and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-Call = Callable[[], Any]
+from .threads import Call
 
 
 def largest(arrays: Sequence[np.ndarray]) -> list[Call]:

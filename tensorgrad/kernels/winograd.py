@@ -15,8 +15,8 @@ from functools import partial
 
 import numpy as np
 
+from .threads import Call
 from .windows import Axis, Pair
-from .winners import Call
 
 SIDE = 4
 """A tile of outputs has 4x4 numbers."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import primitive
-from ..state import current, no_grad
+from ..state import per_thread
 from ..tensor import Tensor
 
 
@@ -33,16 +33,14 @@ def assign(leaf: Tensor, value: Any) -> Tensor:
     >>> w.version
     1
     """
-    if not leaf.is_leaf:
+    if leaf._node is not None:
         raise ValueError("assign: only a leaf can be given a value, and this tensor was made by a primitive")
     value = value if isinstance(value, Tensor) else Tensor(value, dtype=leaf.dtype)
     if value.shape != leaf.shape:
         raise ValueError(f"assign: the value has shape {value.shape}, and the leaf has shape {leaf.shape}; they must agree")
-    with no_grad():
-        bound = assign_(value, leaf)
-    leaf._data = bound._data
+    leaf._data = assign_(value, leaf)._data
     leaf.version += 1
-    recorder = current().recorder
+    recorder = per_thread.state.recorder
     if recorder is not None:
         recorder.assigned(leaf)
     return leaf

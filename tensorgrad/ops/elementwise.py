@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..kernels.select import positive
 from ..kernels.special import error_function
 from ..primitive import primitive
 from .comparison import gate
@@ -143,7 +144,7 @@ def relu(x, *, out=None):
     >>> tg.relu([-1.0, 2.0])
     Tensor([0., 2.], dtype=float32)
     """
-    return np.maximum(x, 0, out=out)
+    return positive(x, out)
 
 
 relu.vjp(x=lambda g, out: gate(g, out))  # relu'(0) = 0, relu'(nan) = 1

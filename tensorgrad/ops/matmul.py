@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..kernels.matrix import product
 from ..primitive import primitive
 from ..tensor import Tensor
 from .reduction import sum_
@@ -41,8 +42,8 @@ def matmul_(x, y, *, transpose_x=False, transpose_y=False):
             "the last axis of x and the last but one of y must have the same size"
         )
     if not transpose_x and b.ndim == 2 and _batch_is_innermost(a):
-        return np.matmul(b.T, a.T).T
-    return np.matmul(a, b)
+        return product(b.T, a.T).T
+    return product(a, b)
 
 
 def _left_cotangent(g, y, transpose_x, transpose_y):
@@ -107,10 +108,10 @@ def linear_(x, w, b=None):
     if b is not None and np.shape(b) != w.shape[:1]:
         raise ValueError(f"linear: the bias b must have one element for each of the {w.shape[0]} rows of w")
     if _batch_is_innermost(x):
-        out = np.matmul(w, x.T).T
+        out = product(w, x.T).T
     else:
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        out = np.matmul(rows, w.T).reshape(*x.shape[:-1], w.shape[0])
+        out = product(rows, w.T).reshape(*x.shape[:-1], w.shape[0])
     if b is None:
         return out
     return np.add(out, b, out=out if b.dtype == out.dtype else None)

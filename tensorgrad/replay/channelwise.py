@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..kernels.batch_norm import normalize
+from ..kernels.threads import Call, in_turn
 from ..ops.batch_norm import batch_norm_, batch_norm_input_grad, batch_norm_weight_grad, scale_channels
 from ..ops.pooling import avg_pool2d_, avg_pool2d_input_grad, gather_winners, max_pool2d_, scatter_winners
 from ..ops.reduction import sum_
 from . import work
-from .program import PrimitiveStep, Program, Stage, Step, Work, in_turn
+from .program import PrimitiveStep, Program, Stage, Step
 
 CHANNELWISE = (
     *(max_pool2d_, scatter_winners, gather_winners, avg_pool2d_, avg_pool2d_input_grad),
@@ -36,7 +37,7 @@ class ChannelwiseStep(PrimitiveStep):
             settings["shape"] = (batch, some.stop - some.start, *size)
         return in_turn(self.calls([_channels(x, some) for x in inputs], [_channels(x, some) for x in outputs], settings))
 
-    def calls(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> list[Work]:
+    def calls(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> list[Call]:
         if self.primitive is batch_norm_ and all(x is None or x.dtype == outputs[0].dtype for x in inputs):
             return [partial(_normalize, outputs, *inputs, **attributes)]
         return super().calls(inputs, outputs, attributes)

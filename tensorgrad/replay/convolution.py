@@ -10,8 +10,9 @@ import numpy as np
 from ..graph import GraphNode
 from ..kernels import fused_winograd
 from ..kernels.fused_convolution import Frame, Geometry, Worker, forward
+from ..kernels.threads import Call, in_turn
 from ..kernels.winograd import POINTS, transform_filters
-from .program import Stage, Step, Work, in_turn
+from .program import Stage, Step
 from .work import in_halves
 
 
@@ -62,5 +63,5 @@ def framed_image(x: np.ndarray, where: Geometry, memory: np.ndarray | None) -> t
     if memory is None:
         return [], stored
     frame = Frame(memory, where.vertical, where.horizontal)
-    copies: list[Work] = in_halves(np.copyto, frame.inside, stored)
+    copies: list[Call] = in_halves(np.copyto, frame.inside, stored)
     return [[frame.clear], copies], frame.image

@@ -11,8 +11,9 @@ import numpy as np
 from ..graph import GraphNode
 from ..kernels import fused_winograd
 from ..kernels.fused_convolution import Frame, Geometry, Gradients, Worker, backward, turn
+from ..kernels.threads import in_turn
 from .convolution import correlation, framed_image
-from .program import Program, Stage, Step, in_turn
+from .program import Program, Stage, Step
 from .work import in_halves
 
 

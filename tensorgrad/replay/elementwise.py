@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.threads import Call, halves, in_turn
 from . import work
 from .homes import memory_order
-from .program import PrimitiveStep, Program, Stage, Step, Work, in_turn
-from .work import halves
+from .program import PrimitiveStep, Program, Stage, Step
 
 
 class ElementwiseStep(Step):
@@ -52,7 +52,7 @@ class ElementwiseStep(Step):
             ]
         ]
 
-    def _on(self, cut: Cut, piece: slice, space: np.ndarray) -> list[Work]:
+    def _on(self, cut: Cut, piece: slice, space: np.ndarray) -> list[Call]:
         """All members on one piece."""
         parts = {v: cut.part(v, piece) for v in [*self.inputs, *self.outputs]}
         shape, begin = cut.shape(piece), 0
@@ -60,7 +60,7 @@ class ElementwiseStep(Step):
             nbytes = math.prod(shape) * dtype.itemsize
             parts[value] = space[begin : begin + nbytes].view(dtype).reshape(shape)
             begin += self._room(dtype)
-        calls: list[Work] = []
+        calls: list[Call] = []
         for s in self.members:
             calls += s.calls([None if v is None else parts[v] for v in s.inputs], [parts[v] for v in s.outputs], s.attributes)
         return calls

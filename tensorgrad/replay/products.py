@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.threads import in_turn
 from ..ops.matmul import linear_, matmul_
 from . import work
-from .program import PrimitiveStep, Program, Stage, in_turn
+from .program import PrimitiveStep, Program, Stage
 
 
 class ProductStep(PrimitiveStep):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,24 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..graph import GraphNode, Value
+from ..kernels.threads import Call, in_turn
 from ..primitive import Primitive
 from ..tensor import Tensor
 from .compare import array_of
 from .record import EntryGradient, Recording
 
-Work = Callable[[], Any]
-Stage = Sequence[Work]
+Stage = Sequence[Call]
 """What may run at the same time: one piece of work, or two for two threads."""
-
-
-def in_turn(calls: Sequence[Work]) -> Work:
-    """Calls that one thread makes one after the other."""
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
 
 
 class Step:
@@ -87,7 +77,7 @@ class PrimitiveStep(Step):
         calls = self.calls(inputs, outputs, self.attributes)
         return [[calls[0] if len(calls) == 1 else in_turn(calls)]]
 
-    def calls(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> list[Work]:
+    def calls(self, inputs: list[Any], outputs: list[np.ndarray], attributes: dict[str, Any]) -> list[Call]:
         """One run of the kernel."""
         kernel, prepare = self.primitive.kernel, self.primitive.prepare
         if prepare is not None:

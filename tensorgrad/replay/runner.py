@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import Value
+from ..kernels.threads import Call, at_once, blas_on_one_thread, in_turn
 from ..tensor import Tensor
 from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
-from .program import PrimitiveStep, Program, Stage, Step, Work, in_turn
-from .threads import blas_on_one_thread, team
+from .program import PrimitiveStep, Program, Stage, Step
 
 SMALL = 4096
 """Up to so many bytes a value read from outside is copied at each run instead of bound where it lies."""
@@ -61,7 +61,7 @@ class Runner:
                 self.stages[index] = self._bound(step)
         split = [step for step, stages in zip(self.program.steps, self.stages, strict=True) if any(len(s) > 1 for s in stages)]
         self.splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
-        self._works: list[Work] = [as_work(stage) for stage in self._joined_stages()]
+        self._works: list[Call] = [as_work(stage) for stage in self._joined_stages()]
 
     def _joined_stages(self) -> list[Stage]:
         """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves
@@ -177,9 +177,9 @@ class Runner:
             leaf._grad = None if value is None else Tensor.wrap(self.plan.gradient_homes[leaf].shown)
 
 
-def as_work(stage: Stage) -> Work:
+def as_work(stage: Stage) -> Call:
     """A stage as one piece of work."""
-    return stage[0] if len(stage) == 1 else partial(team().both, *stage)
+    return stage[0] if len(stage) == 1 else partial(at_once, stage)
 
 
 def _gradient_is_held(leaf: Tensor, home: Home) -> bool:

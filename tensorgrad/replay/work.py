@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import Work
+from ..kernels.threads import Call
 
 WORTHWHILE = 1 << 17
 """Elements from which on it pays to give half of a pass over them to another thread."""
@@ -20,13 +20,7 @@ LARGE_PRODUCT = 30_000_000
 """Multiply-adds from which on half of a product pays for a second thread, which takes some 50 us to wake."""
 
 
-def halves(jobs: list[Any]) -> list[list[Any]]:
-    """Jobs for each thread, those of one thread next to each other; a single job stays whole."""
-    middle = (len(jobs) + 1) // 2
-    return [part for part in (jobs[:middle], jobs[middle:]) if part]
-
-
-def in_halves(function: Callable[..., Any], *arrays: np.ndarray) -> list[Work]:
+def in_halves(function: Callable[..., Any], *arrays: np.ndarray) -> list[Call]:
     """A function of arrays with the same first axis, on each half of it if they are large."""
     length = len(arrays[0])
     if arrays[0].size < WORTHWHILE or length < 2:

@@ -29,8 +29,8 @@ from works import WORKS  # noqa: E402
 
 import tensorgrad as tg  # noqa: E402
 from tensorgrad.graph import Graph, GraphNode  # noqa: E402
+from tensorgrad.kernels.threads import at_once, blas_on_one_thread  # noqa: E402
 from tensorgrad.replay.runner import as_work  # noqa: E402
-from tensorgrad.replay.threads import blas_on_one_thread, team  # noqa: E402
 
 
 def least(function: Callable[[], Any], times: int) -> float:
@@ -47,7 +47,7 @@ def rates() -> tuple[float, float]:
     a, b = np.ones((1024, 1024), np.float32), np.ones((1024, 1024), np.float32)
     source, target = (np.ones((2, 1 << 20), np.float32) for _ in range(2))
     copies = [lambda k=k: np.copyto(target[k], source[k]) for k in range(2)]
-    return 2 * 1024**3 / least(lambda: a @ b, 20), 2 * source.nbytes / least(lambda: team().both(*copies), 50)
+    return 2 * 1024**3 / least(lambda: a @ b, 20), 2 * source.nbytes / least(lambda: at_once(copies), 50)
 
 
 def nbytes(graph: Graph, node: GraphNode) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from nn.optim import pieces
+from tensorgrad.kernels import pieces
 
 SETTINGS = [
     ("SGD", {"lr": 0.1}),

@@ -1,0 +1,46 @@
+"""Products of matrices on two threads.
+
+BLAS has threads of its own. They take no time to wake, for they stay awake for some 20 milliseconds after each product, and
+hold up whatever else runs on two threads meanwhile. So large products, of networks whose other work is large too, are computed
+by halves, on one thread of BLAS each; and small ones need no second thread.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from .threads import Call, at_once, blas_on_one_thread
+
+ALONE = 1 << 18
+"""Multiply-adds up to which BLAS takes one thread of its own accord."""
+
+SMALL = 1 << 21
+"""Multiply-adds up to which one thread is all but as fast as two."""
+
+LARGE = 1 << 24
+"""Multiply-adds from which on half of a product takes much longer than it takes to wake a thread."""
+
+
+def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x @ y, (M, K) times (K, N) -> (M, N); and of stacks of matrices, as NumPy has it."""
+    work = x.size * y.shape[1] if x.ndim == y.ndim == 2 else 0
+    if work <= ALONE or SMALL < work < LARGE:
+        return np.matmul(x, y)
+    with blas_on_one_thread():
+        if work <= SMALL:
+            return np.matmul(x, y)
+        out = np.empty((len(x), y.shape[1]), np.result_type(x, y))
+        at_once(halves(x, y, out))
+        return out
+
+
+def halves(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> list[Call]:
+    """The two halves of x @ y, cut along the longer side of `out`, which they are written into."""
+    rows, columns = out.shape
+    if rows >= columns:
+        parts = slice(0, rows // 2), slice(rows // 2, rows)
+        return [partial(np.matmul, x[part], y, out=out[part]) for part in parts]
+    parts = slice(0, columns // 2), slice(columns // 2, columns)
+    return [partial(np.matmul, x, y[:, part], out=out[:, part]) for part in parts]

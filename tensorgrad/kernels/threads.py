@@ -1,0 +1,137 @@
+"""Two threads for one computation, and BLAS on one thread for each of them.
+
+NumPy lets go of the interpreter's lock while it computes, so two Python threads halve the time of work that lasts
+longer than it takes to hand over. How work is split does not depend on the machine or on what else it does, so sums come
+out the same everywhere.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
+from typing import Any
+
+Call = Callable[[], Any]
+"""Work without arguments, to be done later, and perhaps again and again."""
+
+
+def in_turn(calls: Sequence[Call]) -> Call:
+    """Calls that one thread makes one after the other."""
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
+def at_once(shares: Sequence[Call]) -> None:
+    """Do one share of work, or two at the same time."""
+    if len(shares) == 1:
+        shares[0]()
+    elif shares:
+        mine, other = shares
+        team().both(mine, other)
+
+
+def halves(jobs: list[Any], worthwhile: bool = True) -> list[list[Any]]:
+    """Jobs for each thread, those of one thread next to each other; a single job stays whole, and so does what is not worth
+    a second thread."""
+    middle = (len(jobs) + 1) // 2 if worthwhile else len(jobs)
+    return [part for part in (jobs[:middle], jobs[middle:]) if part]
+
+
+class Team:
+    """The calling thread and one helper."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[contextvars.Context, Call]] = SimpleQueue()
+        self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._busy = threading.Lock()
+        threading.Thread(target=self._help, name="tensorgrad", daemon=True).start()
+
+    def _help(self) -> None:
+        while True:
+            context, work = self._jobs.get()
+            try:
+                context.run(work)
+                self._outcomes.put(None)
+            except BaseException as error:  # handed over to the thread that waits
+                self._outcomes.put(error)
+
+    def both(self, mine: Call, other: Call) -> None:
+        """Do two pieces of work at the same time, and wait for both."""
+        if not self._busy.acquire(blocking=False):  # another thread's work has the helper
+            mine()
+            other()
+            return
+        try:
+            self._jobs.put((contextvars.copy_context(), other))  # NumPy's floating-point settings come along
+            try:
+                mine()
+            finally:
+                error = self._outcome()
+        finally:
+            self._busy.release()
+        if error is not None:
+            raise error
+
+    def _outcome(self) -> BaseException | None:
+        """What became of the helper's work. An interrupt does not keep it from being awaited."""
+        try:
+            return self._outcomes.get()
+        except KeyboardInterrupt as interrupt:
+            return self._outcomes.get() or interrupt
+
+
+@functools.cache
+def team() -> Team:
+    return Team()
+
+
+class _OneThread:
+    """Inside, in whichever threads, the BLAS libraries underneath NumPy start no threads of their own."""
+
+    def __init__(self) -> None:
+        import threadpoolctl  # here, since it takes a while
+
+        self._libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = [library.get_num_threads() for library in self._libraries]
+                for library in self._libraries:
+                    library.set_num_threads(1)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for library, count in zip(self._libraries, self._before, strict=True):
+                    library.set_num_threads(count)
+
+
+@functools.cache
+def blas_on_one_thread() -> AbstractContextManager[None]:
+    """A context in which BLAS starts no threads of its own; several threads may be in it."""
+    return _OneThread()
+
+
+def _forget_threads() -> None:
+    """A forked process begins with one thread alone, and without what the others hold."""
+    team.cache_clear()
+    blas_on_one_thread.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
