@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphviz
 
 from . import style, text
-from .dot import begin, close_cluster, open_cluster, shape_node, tip
+from .dot import begin, close_cluster, input_node, open_cluster, shape_node, tip
 from .lanes import Lanes, band_class, band_title, given, loss_title
 from .markup import TABLE, Card, Line, cell, font
 from .metrics import width
@@ -96,18 +96,14 @@ class Dag:
         if self.detailed:
             small = text.flops(row.sum.flops["forward"]) if row.sum.flops["forward"] < 1000 and not row.sum.ms else ""
             card.lines = [line for line in card.lines if line.words not in (", ".join(row.numbers), small)]
-        else:
+        elif not any(mark.kind == "error" for mark in row.marks):  # of a failed op, the card tells all inputs already
             card.lines += [Line(text.shape(p.array.shape), head=p.name) for p in row.params]
         if row.gradient is not None:
             card.lines.append(Line(f"= {text.number(row.gradient)}", head="∂"))
         return card
 
     def _input(self, row: Input) -> None:
-        card = given(row)
-        words = [font(row.name, bold=True, colour=style.INK), *(font(line.words, size=style.BODY) for line in card.lines)]
-        look = style.CONSTANT if row.role == "constant" else style.INPUT
-        name, label, words = self.name[row.id], "<BR/>".join(words), f"{row.role} {row.name}"
-        shape_node(self.graph, name, label, look, words, shape="parallelogram", margin="0.02,0.04")
+        input_node(self.graph, self.name[row.id], given(row), f"{row.role} {row.name}")
 
     def _loss(self, row: Loss) -> None:
         label = font(loss_title(row), bold=True, colour=style.INK)

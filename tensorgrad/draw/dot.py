@@ -6,8 +6,12 @@ import graphviz
 
 from . import style, text
 from .heading import facts
-from .markup import TABLE, cell, font
+from .markup import TABLE, Card, cell, font
+from .metrics import width
 from .picture import Band, Picture
+from .style import BODY, LEADING, TITLE
+
+NEXT_LINE = f"<BR/>{font(' ', size=LEADING - BODY)}<BR/>"
 
 
 def begin(picture: Picture, name: str, **attributes: str) -> graphviz.Digraph:
@@ -27,7 +31,7 @@ def _heading(picture: Picture) -> str:
     lines = [font(title, size=17, bold=True, colour=style.INK), font(" · ".join(facts(picture)), size=10, colour=style.GREY)]
     lines += [font(note, size=10, colour=style.GREY) for note in picture.notes]
     rows = "".join(f"<TR>{cell(line, align='LEFT', cellpadding=1)}</TR>" for line in lines if line)
-    return f"{TABLE}>{rows}</TABLE>"
+    return f"{TABLE}>{rows}<TR>{cell(height=6)}</TR></TABLE>"
 
 
 def open_cluster(graph: graphviz.Digraph, band: Band, depth: int, label: str) -> None:
@@ -39,7 +43,7 @@ def open_cluster(graph: graphviz.Digraph, band: Band, depth: int, label: str) ->
         "style": "rounded,filled",
         "color": style.BAND_LINE,
         "fillcolor": style.BANDS[depth % 2],
-        "margin": "7",
+        "margin": f"{style.BAND_MARGIN}",
         "tooltip": tip(f"{band.path}{f': {band.module}' if band.module else ''}"),
     }
     graph.body.append(f"\tsubgraph cluster_{name} {{\n")
@@ -54,7 +58,20 @@ def close_cluster(graph: graphviz.Digraph) -> None:
 def shape_node(graph: graphviz.Digraph, name: str, label: str, look: style.Look, words: str, **more: str) -> None:
     """A node that is no card: a filled shape around its label."""
     more = {"style": "filled", "color": look.line, "fillcolor": look.fill} | more
-    graph.node(name, label=f"<{label}>", tooltip=tip(words), **more)
+    lowered = font(" ", size=3) + "<BR/>" + label  # Graphviz centres a line as if no letter went below it
+    graph.node(name, label=f"<{lowered}>", tooltip=tip(words), **more)
+
+
+def input_node(graph: graphviz.Digraph, name: str, card: Card, words: str) -> None:
+    """A parallelogram for what comes from outside, just as large as its text: by itself Graphviz makes it much larger."""
+    title = card.title.removeprefix("► ")
+    height = 20 + LEADING * len(card.lines)
+    across = max(width(title, TITLE, bold=True), *(width(line.words, BODY) for line in card.lines))
+    across += 1.4 * height  # twice the slant that Graphviz gives its sides: the lowest line comes near one of them
+    lines = [font(title, bold=True, colour=style.INK)]
+    lines += [font(line.words, colour=style.TROUBLE.line if line.trouble else "", size=BODY) for line in card.lines]
+    size = {"width": f"{across / 72:.2f}", "height": f"{height / 72:.2f}", "fixedsize": "true"}
+    shape_node(graph, name, NEXT_LINE.join(lines), card.outline, words, shape="parallelogram", **size)
 
 
 def tip(words: str) -> str:

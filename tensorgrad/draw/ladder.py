@@ -5,9 +5,9 @@ from __future__ import annotations
 import graphviz
 
 from . import style, text
-from .dot import begin, close_cluster, open_cluster, shape_node, tip
+from .dot import begin, close_cluster, input_node, open_cluster, shape_node, tip
 from .gutter import Gutter
-from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_class, band_title, loss_title, seed
+from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_class, band_title, given, loss_title, seed
 from .markup import TABLE, Line, cell, font
 from .metrics import cut, width
 from .picture import Band, Input, Loss, Picture, Row
@@ -15,7 +15,7 @@ from .rails import edges, places, routes
 
 WIDTHS = {"parameters": 140, "forward": 158, "saved": 104, "backward": 158, "gradients": 124, "update": 120, "next": 96}
 BETWEEN = 16
-MARGIN = 10  # that a band's title keeps from its sides
+INDENT = 2  # of a band's title against the rungs inside, on both sides
 ARROWS = {"forward": style.PARAMETER, "saved": style.SAVED, "backward": style.SAVED, "gradients": style.BACKWARD,
           "update": style.BACKWARD, "next": style.UPDATE}  # fmt: skip
 
@@ -40,10 +40,11 @@ class Ladder:
         self._cards = [self.lanes.cards(row) for row in self.places]
         self._refer(self.routes.references, "forward", "+ from")
         self._refer(self.returns.references, "backward", "∂ to")
+        self._heights = self._bands_inside()
         self._shown = [lane for lane in LANES if lane == "forward" or any(cards.get(lane) for cards in self._cards)]
         shares = [card.share or 0.0 for cards in self._cards for lane in cards.values() for card in lane]
         self._scale = max(shares, default=0.0) or 1.0
-        self.graph = begin(picture, "step", nodesep="0.15", ranksep="0.2")
+        self.graph = begin(picture, "step", nodesep="0.15", ranksep="0.17")
 
     def drawn(self) -> graphviz.Digraph:
         graph = self.graph
@@ -103,24 +104,35 @@ class Ladder:
     def _open(self, band: Band, depth: int) -> None:
         open_cluster(self.graph, band, depth, self._band_title(band))
 
+    def _bands_inside(self) -> dict[int, int]:
+        """How many levels of bands are open inside each that is, by its index."""
+        found: dict[int, int] = {}
+        for row in reversed(list(self.picture.visible())):
+            if isinstance(row, Band) and not row.closed:
+                found[row.band] = max(found.get(row.band, 0), found.get(self.lanes.index[row.id], 0) + 1)
+        return found
+
     def _band_title(self, band: Band) -> str:
         """The title of a band: a table as wide as its rungs, that leaves free where arrows and rails go through."""
         start = (WIDTHS["parameters"] + BETWEEN) if "parameters" in self._shown else 0
-        free = start - 12 if self.left.lanes else start + WIDTHS["forward"] / 2 - 18
+        outwards = style.BAND_MARGIN * self._heights.get(self.lanes.index[band.id], 0)  # how much further out than its rungs it begins
+        free = outwards + (start - 12 if self.left.lanes else start + WIDTHS["forward"] / 2 - 18)
         name = cut(band_title(self.picture, band), style.TITLE, free, bold=True)
         room = free - width(name, style.TITLE, bold=True)
-        module = cut(band_class(band), style.BODY, room) if room > MARGIN else ""
+        module = cut(band_class(band), style.BODY, room) if room > BETWEEN else ""
         words = font(name, bold=True, colour=style.INK, size=style.TITLE) + font(module, colour=style.GREY, size=style.BODY)
-        cells = [cell(words, width=start + self.left.width + WIDTHS["forward"] - MARGIN, align="LEFT")]
-        if "saved" in self._shown:
+        saved = "saved" in self._shown
+        across = start + self.left.width + WIDTHS["forward"] + BETWEEN * saved + outwards - INDENT
+        cells = [cell(words, width=across, align="LEFT")]
+        if saved:
             kept = f"◊ {text.size(band.sum.saved_bytes)}" if band.sum.saved_bytes else ""
-            cells.append(cell(font(kept, colour=style.GREY, size=style.BODY), width=BETWEEN + WIDTHS["saved"]))
+            cells.append(cell(font(kept, colour=style.GREY, size=style.BODY), width=WIDTHS["saved"]))
         if "backward" in self._shown:
             cells.append(cell(width=BETWEEN + WIDTHS["backward"] + self.right.width))
         rest = [lane for lane in ("gradients", "update", "next") if lane in self._shown]
         if rest:
             facts = font(" · ".join(self._band_facts(band)), colour=style.GREY, size=style.BODY)
-            across = sum(BETWEEN + WIDTHS[lane] for lane in rest) - 2 * MARGIN
+            across = sum(BETWEEN + WIDTHS[lane] for lane in rest) + outwards - INDENT
             cells.append(cell(facts, width=across, align="RIGHT"))
         return f"{TABLE}><TR>{''.join(cells)}</TR></TABLE>"
 
@@ -135,9 +147,7 @@ class Ladder:
     def _add_place(self, place: int, row: Row) -> None:
         name = f"p{place}"
         if place not in self._crossed and isinstance(row, Input):
-            label = font(row.name, bold=True) + "<BR/>" + font(f"{_sized(row)}", size=style.BODY)
-            shape = {"shape": "parallelogram", "margin": "0.06,0.05"}
-            shape_node(self.graph, name, label, style.INPUT, f"input {row.name}", **shape)
+            input_node(self.graph, name, given(row), f"{row.role} {row.name}")
             return
         if place not in self._crossed and isinstance(row, Loss):
             self._add_loss(name, row)
@@ -222,7 +232,3 @@ class Ladder:
 
 def _port(lane: str) -> str:
     return lane[0].upper()
-
-
-def _sized(row: Input) -> str:
-    return f"{text.shape(row.array.shape)} {row.array.dtype}"

@@ -200,7 +200,7 @@ class Lanes:
         lines = [Line(update.settings, wrap=3)] if update.settings else []
         if "," in title:
             title, lines = "update", [Line(title, wrap=3), *lines]
-        lines += [Line(state, wrap=2) for state in update.state[:6]]
+        lines += [Line(state, wrap=2) for state in _together(update.state)[:6]]
         lines += self._figures(update.ms, 0)
         lines += self._marks(row, "update") if update is row.updates[0] else []
         return Card(style.UPDATE, title, lines)
@@ -218,48 +218,49 @@ class Lanes:
 
     def _band(self, band: Band) -> Cards:
         total, inside = band.sum, self.picture.rows[self.index[band.id] + 1 : band.end]
-        ops = [row for row in inside if isinstance(row, Op)]
+        ops, several = [row for row in inside if isinstance(row, Op)], total.ops > 1
         found: Cards = {"forward": [self._closed(band)]}
         title = found["forward"][0].title
         if total.tensors:
             s = "s" if total.tensors > 1 else ""
             found["parameters"] = [
-                Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=True)
+                Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=several)
             ]
         if total.saved_bytes:
-            found["saved"] = [Card(style.SAVED, "◊ saved", [Line(text.size(total.saved_bytes))], stacked=True)]
+            found["saved"] = [Card(style.SAVED, "◊ saved", [Line(text.size(total.saved_bytes))], stacked=several)]
         marks = sorted((m for op in ops for m in op.marks), key=lambda m: not (m.first or m.kind == "error"))[:2]
         if any(op.backs for op in ops) or total.flops["backward"]:
             ms = total.ms["backward"] if total.ms else None
             lines = self._figures(ms, total.flops["backward"])
             stops = sum(bool(op.stops) for op in ops)
             lines += [Line(f"■ stops at {stops} op{'s' if stops > 1 else ''} inside")] if stops else []
-            found["backward"] = [Card(style.BACKWARD, f"∂ {title}", lines, self.share(ms), stacked=True)]
+            found["backward"] = [Card(style.BACKWARD, f"∂ {title}", lines, self.share(ms), stacked=several)]
         found["forward"][0].lines += [
             Line(f"{'■ failed:' if m.kind == 'error' else '▲'} {m.text}", trouble=m.first or m.kind == "error", wrap=4)
             for m in marks
         ]
         if total.gradient is not None:
-            found["gradients"] = [Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=True)]
+            found["gradients"] = [Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=several)]
         names = list(dict.fromkeys(update.optimizer for op in ops for update in op.updates))
         if names:
             ms = total.ms["update"] if total.ms else None
-            found["update"] = [Card(style.UPDATE, ", ".join(names), self._figures(ms, 0), stacked=True)]
+            found["update"] = [Card(style.UPDATE, ", ".join(names), self._figures(ms, 0), stacked=several)]
         versions = list(dict.fromkeys(p.next for op in ops for p in op.params if p.next is not None and op.updates))
         if versions:
-            found["next"] = [Card(style.PARAMETER, ", ".join(f"v{v}" for v in versions[:3]), stacked=True)]
+            found["next"] = [Card(style.PARAMETER, ", ".join(f"v{v}" for v in versions[:3]), stacked=several)]
         return found
 
     def _closed(self, band: Band) -> Card:
         ms = band.sum.ms["forward"] if band.sum.ms else None
-        count = f"{band.sum.ops:,} op{'s' if band.sum.ops != 1 else ''}"
+        several = band.sum.ops > 1
         title, lines = band_title(self.picture, band), []
         if kind := band_class(band):
             fits = width(f"∂ {title}{kind}", style.TITLE, bold=True) <= 125 and "," not in title
             title, lines = (f"{title}{kind}", []) if fits else (title, [Line(band.module)])
-        lines += [Line(count)] + ([Line(array(band.out), wrap=2)] if band.out else [])
+        lines += [Line(f"{band.sum.ops:,} ops")] if several else []
+        lines += [Line(array(band.out), wrap=2)] if band.out else []
         lines += self._figures(ms, band.sum.flops["forward"])
-        return Card(style.OP, title, lines, self.share(ms), stacked=True)
+        return Card(style.OP, title, lines, self.share(ms), stacked=several)
 
 
 def band_title(picture: Picture, band: Band) -> str:
@@ -287,11 +288,20 @@ def _known(of: Array) -> str:
 
 def given(row: Input) -> Card:
     """What comes from outside: data, or a constant."""
-    role = {"input": "input", "constant": "constant"}.get(row.role, "from before")
+    role = {"input": "", "constant": "constant "}.get(row.role, "from before ")
     look = style.CONSTANT if row.role == "constant" else style.INPUT
     times = f" ×{row.times}" if row.times > 1 else ""
     trouble = [Line("▲ holds infinities or NaN", trouble=True, wrap=2)] if row.array.nonfinite else []
-    return Card(look, f"► {row.name}{times}", [Line(f"{role} {array(row.array)}", wrap=2), *trouble])
+    return Card(look, f"► {row.name}{times}", [Line(f"{role}{array(row.array)}", wrap=2), *trouble])
+
+
+def _together(state: list[str]) -> list[str]:
+    """What an update did to the optimizer's state, with the names in front of each change that they share."""
+    names: dict[str, list[str]] = {}
+    for words in state:
+        name, *change = words.rsplit(" ", 3)
+        names.setdefault(" ".join(change), []).append(name)
+    return [f"{', '.join(of)} {change}" for change, of in names.items()]
 
 
 def loss_title(row: Loss) -> str:
@@ -303,4 +313,5 @@ def loss_title(row: Loss) -> str:
 
 def seed(row: Loss) -> str:
     """What a backward pass begins with."""
-    return "∂L/∂L = 1" if row.name == "loss" and row.seed == "1" else f"∂/∂{row.name} {'= 1' if row.seed == '1' else row.seed}"
+    name = "L" if row.name == "loss" else row.name
+    return f"∂{name}/∂{name} {'= 1' if row.seed == '1' else row.seed}"

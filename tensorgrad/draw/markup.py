@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from . import style
 from .metrics import cut, width, wrapped
-from .style import BODY, TAG, TITLE, Look
+from .style import BODY, LEADING, TAG, TITLE, Look
 
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+# Graphviz sets lines as far apart as their largest letters are high, so a blank holds the next one off.
+LINE_END = f'<FONT POINT-SIZE="{LEADING:g}"> </FONT><BR ALIGN="LEFT"/>'
 
 
 def escape(words: str) -> str:
@@ -60,10 +62,15 @@ class Card:
     stacked: bool = False
     tag: str = ""
 
+    @property
+    def outline(self) -> Look:
+        """The look of its border, which trouble changes."""
+        return style.TROUBLE if any(line.trouble for line in self.lines) and self.look is not style.SAVED else self.look
+
     def markup(self, across: float, scale: float = 1.0) -> str:
         """The card as a table so wide; a bar of share `scale` is full."""
         inner = across - 12
-        look = style.TROUBLE if any(line.trouble for line in self.lines) and self.look is not style.SAVED else self.look
+        look = self.outline
         rows = [f"<TR>{cell(self._text(inner), width=across - 4, align='TEXT', valign='TOP', cellpadding=4)}</TR>"]
         if self.share is not None:
             rows.append(f"<TR>{cell(bar(self.share, inner, scale), valign='BOTTOM', cellpadding=5)}</TR>")
@@ -89,7 +96,7 @@ class Card:
         parts = [font(title, colour=self.look.line, size=TITLE, bold=True), font(self.tag, colour=style.GREY, size=TAG)]
         parts.append('<BR ALIGN="CENTER"/>')
         if self.lines:
-            parts.append(f'{font(" ", size=3)}<BR ALIGN="LEFT"/>')
+            parts.append(f'{font(" ", size=2)}<BR ALIGN="LEFT"/>')
         for line in self.lines:
             colour = style.TROUBLE.line if line.trouble else style.INK
             head = cut(line.head, BODY, inner, bold=True)
@@ -100,7 +107,7 @@ class Card:
                     piece = piece[len(head) :]
                     parts.append(font(head + piece[: piece.startswith(" ")], colour=colour, size=BODY, bold=True))
                     piece = piece.removeprefix(" ")
-                parts += [font(piece, colour=colour, size=BODY, bold=line.trouble), '<BR ALIGN="LEFT"/>']
+                parts += [font(piece, colour=colour, size=BODY, bold=line.trouble), LINE_END]
         return "".join(parts)
 
 

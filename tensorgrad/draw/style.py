@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 FONT = "Arial"  # engines and browsers have it or one of its measures; "Helvetica" they take for very different fonts
 TITLE, BODY, TAG = 10.0, 8.5, 7.5  # points
+LEADING = 10.5  # points from one line of a card to the next
 
 INK = "#2B3640"  # text in cards
 GREY = "#55616D"  # text beside cards
@@ -13,6 +14,7 @@ PAPER = "#FFFFFF"
 TRACK = "#DDE4EA"  # under a time bar
 BANDS = ("#F4F7FA", "#E9EEF3")  # fill of module bands, by depth in turns
 BAND_LINE = "#AEBBC7"
+BAND_MARGIN = 7  # points between a band and what it holds
 
 
 @dataclass(frozen=True)
