@@ -34,14 +34,15 @@ class Ladder:
         self.places = places(picture)
         self.routes = routes(edges(picture))
         self.returns = routes(edges(picture, gradients=True))
-        self.left = Gutter(self.routes, style.OP.line, "left")
-        self.right = Gutter(self.returns, style.BACKWARD.line, "right")
         self._crossed = self.routes.touching() | self.returns.touching()
         self._cards = [self.lanes.cards(row) for row in self.places]
         self._refer(self.routes.references, "forward", "+ from")
         self._refer(self.returns.references, "backward", "∂ to")
         self._heights = self._bands_inside()
         self._shown = [lane for lane in LANES if lane == "forward" or any(cards.get(lane) for cards in self._cards)]
+        before, behind = BETWEEN * (self._shown[0] != "forward"), BETWEEN * (self._shown[-1] != "backward")
+        self.left = Gutter(self.routes, "left", style.OP, self._crossing("forward", "parameters"), before)
+        self.right = Gutter(self.returns, "right", style.BACKWARD, self._crossing("gradients", "backward"), behind)
         shares = [card.share or 0.0 for cards in self._cards for lane in cards.values() for card in lane]
         self._scale = max(shares, default=0.0) or 1.0
         self.graph = begin(picture, "step", nodesep="0.15", ranksep="0.17")
@@ -58,18 +59,26 @@ class Ladder:
         for lane in self._shown:
             k = LANES.index(lane)
             head = font(HEADINGS[k], colour=COLOURS[k], size=11, bold=True)
-            cells += self._beside(lane, cell(head, width=WIDTHS[lane], port=_port(lane)), "", "")
+            cells += self._beside(lane, cell(head, width=WIDTHS[lane], port=_port(lane)))
         return f"{TABLE}><TR>{''.join(cells)}</TR></TABLE>"
 
-    def _beside(self, lane: str, content: str, arrow: str, place: int | str) -> list[str]:
-        """A lane's cell with the gutter that belongs to it and, before it, the place of an arrow."""
-        found = [] if lane == self._shown[0] else [cell(arrow, width=BETWEEN)]
+    def _beside(self, lane: str, content: str, arrow: str = "", place: int | None = None) -> list[str]:
+        """A lane's cell with the gutter that belongs to it and, before it, the place of an arrow. A gutter has its own."""
+        found = []
+        k = self._shown.index(lane)
         if lane == "forward" and self.left.lanes:
-            found.append(self.left.cells(place) if isinstance(place, int) else cell(width=self.left.width))
+            found.append(self.left.cells(place))
+        elif k and not (self._shown[k - 1] == "backward" and self.right.lanes):
+            found.append(cell(font("→" if arrow else "", colour=arrow, size=13), width=BETWEEN))
         found.append(content)
         if lane == "backward" and self.right.lanes:
-            found.append(self.right.cells(place) if isinstance(place, int) else cell(width=self.right.width))
+            found.append(self.right.cells(place))
         return found
+
+    def _crossing(self, lane: str, before: str) -> dict[int, str]:
+        """The arrows into a lane that cross the gutter before it, by place."""
+        both = (k for k, cards in enumerate(self._cards) if cards.get(lane) and cards.get(before))
+        return dict.fromkeys(both, ARROWS[lane].line)
 
     def _refer(self, references: dict[int, list[int]], lane: str, how: str) -> None:
         """Name the other end of ways that found no rail."""
@@ -115,7 +124,9 @@ class Ladder:
     def _band_title(self, band: Band) -> str:
         """The title of a band: a table as wide as its rungs, that leaves free where arrows and rails go through."""
         start = (WIDTHS["parameters"] + BETWEEN) if "parameters" in self._shown else 0
-        outwards = style.BAND_MARGIN * self._heights.get(self.lanes.index[band.id], 0)  # how much further out than its rungs it begins
+        outwards = style.BAND_MARGIN * self._heights.get(
+            self.lanes.index[band.id], 0
+        )  # how much further out than its rungs it begins
         free = outwards + (start - 12 if self.left.lanes else start + WIDTHS["forward"] / 2 - 18)
         name = cut(band_title(self.picture, band), style.TITLE, free, bold=True)
         room = free - width(name, style.TITLE, bold=True)
@@ -157,7 +168,7 @@ class Ladder:
             content = self._stack(cards.get(lane, []), WIDTHS[lane] - 8)
             arrow = ""
             if lane in ARROWS and cards.get(lane) and self._leads_to(cards, lane):
-                arrow = font("→", colour=ARROWS[lane].line, size=13)
+                arrow = ARROWS[lane].line
             cells += self._beside(lane, cell(content, width=WIDTHS[lane], port=_port(lane)), arrow, place)
         self.graph.node(name, label=f"<{TABLE}><TR>{''.join(cells)}</TR></TABLE>>", tooltip=tip(self.lanes.tooltip(row)))
 
