@@ -6,7 +6,8 @@ import graphviz
 
 from . import style, text
 from .dot import begin, close_cluster, input_node, open_cluster, shape_node, tip
-from .lanes import Lanes, band_class, band_title, given, loss_title
+from .labels import band_class, band_title, given, loss_title
+from .lanes import Lanes
 from .markup import TABLE, Card, Line, cell, font
 from .metrics import width
 from .picture import Band, Input, Loss, Op, Param, Picture, Row

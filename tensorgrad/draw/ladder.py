@@ -7,7 +7,8 @@ import graphviz
 from . import style, text
 from .dot import begin, close_cluster, input_node, open_cluster, shape_node, tip
 from .gutter import Gutter
-from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes, band_class, band_title, given, loss_title, seed
+from .labels import band_class, band_title, given, loss_title, seed
+from .lanes import COLOURS, HEADINGS, LANES, Cards, Lanes
 from .markup import TABLE, Line, cell, font
 from .metrics import cut, width
 from .picture import Band, Input, Loss, Picture, Row

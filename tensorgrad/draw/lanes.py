@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from . import style, text
+from .labels import array, band_class, band_title, given, known, loss_title, seed, together
 from .markup import Card, Line
 from .metrics import width
-from .picture import PHASES, Array, Band, Input, Loss, Op, Param, Picture, Row, Update
+from .picture import PHASES, Band, Input, Loss, Op, Param, Picture, Row, Update
 
 LANES = ("parameters", "forward", "saved", "backward", "gradients", "update", "next")
 HEADINGS = ("PARAMETERS", "FORWARD ↓", "SAVED", "BACKWARD ↑", "GRADIENTS", "UPDATE", "NEXT STEP")
@@ -32,7 +33,9 @@ class Lanes:
         self.index = {row.id: k for k, row in enumerate(picture.rows)}
         self.number = {row.id: f"r{row.number}" for row in picture.rows if isinstance(row, Op)}
         shown = picture.shown_as()
-        self._names = {row.id: row.name for row in picture.rows if isinstance(row, Band | Input)}
+        self._names = {
+            row.id: row.path if isinstance(row, Band) else row.name for row in picture.rows if isinstance(row, Band | Input)
+        }
         self._shown = {inside: row for inside, row in shown.items() if inside != row}
         self._beside: dict[str, list[Input]] = {}
         for row in picture.rows:
@@ -137,7 +140,7 @@ class Lanes:
             groups.setdefault((param.role, param.version, param.shared), []).append(param)
         for (role, version, shared), params in groups.items():
             title = f"{role if len(params) == 1 or role != 'parameter' else 'parameters'} v{version}"
-            lines = [Line(text.shape(p.array.shape) + _known(p.array), head=p.name, wrap=2) for p in params]
+            lines = [Line(text.shape(p.array.shape) + known(p.array), head=p.name, wrap=2) for p in params]
             if shared:
                 lines.append(Line(f"the same as in {self.reference(shared)}", wrap=2))
             if row.times > 1 and not shared:
@@ -200,7 +203,7 @@ class Lanes:
         lines = [Line(update.settings, wrap=3)] if update.settings else []
         if "," in title:
             title, lines = "update", [Line(title, wrap=3), *lines]
-        lines += [Line(state, wrap=2) for state in _together(update.state)[:6]]
+        lines += [Line(state, wrap=2) for state in together(update.state)[:6]]
         lines += self._figures(update.ms, 0)
         lines += self._marks(row, "update") if update is row.updates[0] else []
         return Card(style.UPDATE, title, lines)
@@ -240,7 +243,9 @@ class Lanes:
             for m in marks
         ]
         if total.gradient is not None:
-            found["gradients"] = [Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=several)]
+            found["gradients"] = [
+                Card(style.GRADIENT, "gradients", [Line(f"|g| {text.norm(total.gradient)}")], stacked=several)
+            ]
         names = list(dict.fromkeys(update.optimizer for op in ops for update in op.updates))
         if names:
             ms = total.ms["update"] if total.ms else None
@@ -261,57 +266,3 @@ class Lanes:
         lines += [Line(array(band.out), wrap=2)] if band.out else []
         lines += self._figures(ms, band.sum.flops["forward"])
         return Card(style.OP, title, lines, self.share(ms), stacked=several)
-
-
-def band_title(picture: Picture, band: Band) -> str:
-    """The name of a band, how often it comes, and which call of the module it is."""
-    around = picture.rows[band.band].times if band.band >= 0 else 1
-    words = band.name or band.module or "module"
-    words += f" ×{band.times // around}" if band.times > around else ""
-    again = band.calls > 1 and band.times == 1 and (band.band < 0 or picture.rows[band.band].calls != band.calls)
-    return words + (f", call {band.call} of {band.calls}" if again else "")
-
-
-def band_class(band: Band) -> str:
-    """The class of a module behind its name, where that says more."""
-    return f": {band.module}" if band.module and band.name and band.module != band.name else ""
-
-
-def array(of: Array) -> str:
-    """A shape with its dtype, and the value of a single number."""
-    return f"{text.shape(of.shape)} {of.dtype}{_known(of)}".strip()
-
-
-def _known(of: Array) -> str:
-    return "" if of.number is None else f" = {text.number(of.number)}"
-
-
-def given(row: Input) -> Card:
-    """What comes from outside: data, or a constant."""
-    role = {"input": "", "constant": "constant "}.get(row.role, "from before ")
-    look = style.CONSTANT if row.role == "constant" else style.INPUT
-    times = f" ×{row.times}" if row.times > 1 else ""
-    trouble = [Line("▲ holds infinities or NaN", trouble=True, wrap=2)] if row.array.nonfinite else []
-    return Card(look, f"► {row.name}{times}", [Line(f"{role}{array(row.array)}", wrap=2), *trouble])
-
-
-def _together(state: list[str]) -> list[str]:
-    """What an update did to the optimizer's state, with the names in front of each change that they share."""
-    names: dict[str, list[str]] = {}
-    for words in state:
-        name, *change = words.rsplit(" ", 3)
-        names.setdefault(" ".join(change), []).append(name)
-    return [f"{', '.join(of)} {change}" for change, of in names.items()]
-
-
-def loss_title(row: Loss) -> str:
-    """What the end of a forward pass is called, with its value."""
-    if row.array.number is not None:
-        return f"{row.name} {text.number(row.array.number)}"
-    return f"{row.name} {text.shape(row.array.shape)}"
-
-
-def seed(row: Loss) -> str:
-    """What a backward pass begins with."""
-    name = "L" if row.name == "loss" else row.name
-    return f"∂{name}/∂{name} {'= 1' if row.seed == '1' else row.seed}"

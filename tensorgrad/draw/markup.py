@@ -71,7 +71,8 @@ class Card:
         """The card as a table so wide; a bar of share `scale` is full."""
         inner = across - 12
         look = self.outline
-        rows = [f"<TR>{cell(self._text(inner), width=across - 4, align='TEXT', valign='TOP', cellpadding=4)}</TR>"]
+        valign = "TOP" if self.lines or self.share is not None else "MIDDLE"
+        rows = [f"<TR>{cell(self._text(inner), width=across - 4, align='TEXT', valign=valign, cellpadding=4)}</TR>"]
         if self.share is not None:
             rows.append(f"<TR>{cell(bar(self.share, inner, scale), valign='BOTTOM', cellpadding=5)}</TR>")
         dashes = "DASHED,ROUNDED" if self.look.dashed else "ROUNDED"

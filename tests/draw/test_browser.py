@@ -9,6 +9,7 @@ import pytest
 from cases import steps
 from cases.browser import CHROMIUM, Visit, browser
 
+import tensorgrad as tg
 from tensorgrad.draw import html
 from tensorgrad.draw.picture import build
 
@@ -93,6 +94,23 @@ def test_a_rung_shows_the_life_of_a_step(visit):
     assert text["gradients"].splitlines()[0] == "gradients"
     assert text["update"].splitlines()[:2] == ["SGD", "lr 0.001"]
     assert text["next"].splitlines() == ["v1", "weight", "bias"]
+
+
+def test_single_numbers_are_given_themselves(context, tmp_path):
+    x = tg.Tensor(1.5, requires_grad=True)
+    x.name = "x"
+    with tg.trace() as step:
+        for name in ("y", "loss", "the judge's loss"):
+            y = x * x
+            y.name = name
+            y.backward()
+    (tmp_path / "numbers.html").write_text(html.page(build(step)), "utf-8")
+    page = Visit(context, tmp_path / "numbers.html").page
+    strip = page.locator(".strip.op").first
+    assert strip.locator('.card[data-lane="parameters"]').inner_text().splitlines() == ["parameter v0", "x () = 1.5"]
+    assert strip.locator('.card[data-lane="gradients"]').inner_text().splitlines() == ["gradient", "∂x = 9"]
+    assert page.locator(".pill").all_inner_texts() == ["∂y/∂y = 1", "∂L/∂L = 1", "∂L/∂L = 1"]
+    page.close()
 
 
 def test_empty_lanes_take_no_room(visit):

@@ -94,6 +94,44 @@ def test_a_closed_module_is_one_rung_with_its_sums(graphs):
     assert {"features", "Sequential", "6 ops", "(64,16,5,5) f32", "∂ features"} <= set(lines)
 
 
+def test_a_closed_module_of_one_op_is_drawn_as_one(graphs):
+    graph, _ = graphs["lenet5"]
+    drawing = read(to_graphviz(graph, depth=1).source)
+    conv = drawing.nodes["p1"]
+    at = conv.index("0: Conv2D")
+    assert conv[at + 1] == "(64,6,28,28) f32" and " ms · " in conv[at + 2]
+    assert 'CELLPADDING="3"' not in to_graphviz(graph, depth=1).source  # no second border, which stands for several
+    assert 'CELLPADDING="3"' in to_graphviz(graph, depth=0).source
+    loss = drawing.nodes["p13"]
+    assert loss[loss.index("logits 2.56 kB") + 1] == "of classifier.5"
+
+
+def test_the_state_of_an_optimizer_is_told_together(graphs):
+    lines = [line for node in read(to_graphviz(graphs["mlp"][0]).source).nodes.values() for line in node]
+    assert lines.count("mean, square v0 → v1") == lines.count("count 1 → 2") == 2
+
+
+@pytest.mark.parametrize("name, begins", [("loss", "∂L/∂L = 1"), ("y", "∂y/∂y = 1"), ("the judge's loss", "∂L/∂L = 1")])
+def test_where_a_backward_pass_begins_is_short(name, begins):
+    x = tg.Tensor(1.5, requires_grad=True)
+    with tg.trace() as graph:
+        y = x * x
+        y.name = name
+        y.backward()
+    assert read(to_graphviz(graph).source).nodes["p1b"] == [begins]
+
+
+def test_an_input_that_is_not_finite_is_marked_in_both_layouts():
+    x = tg.Tensor([1.0, np.nan])
+    x.name = "x"
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    with tg.trace() as graph:
+        (x * w).sum().backward()
+    for layout in ("ladder", "dag"):
+        drawing = read(to_graphviz(graph, layout=layout).source)
+        assert ["x", "(2,) f32", "▲ holds infinities or NaN"] in drawing.nodes.values()
+
+
 def test_folded_rungs_say_how_often(graphs):
     drawing = read(to_graphviz(graphs["recurrent_cell"][0], fold=True).source)
     assert any("repeated ×27" in title for _, title in drawing.clusters)
@@ -130,6 +168,13 @@ def test_the_dag_of_a_formula(graphs):
         ("x", "multiply"), ("w", "multiply"), ("multiply", "add"), ("b", "add"), ("add", "tanh"), ("tanh", "divide"),
         ("2", "divide"), ("divide", "add"), ("x", "nth_power"), ("nth_power", "add"), ("add", "y 4.3581"),
     }  # fmt: skip
+
+
+def test_a_failed_op_tells_each_input_once(graphs):
+    drawing = read(to_graphviz(graphs["raised"][0], layout="dag").source)
+    failed = next(lines for lines in drawing.nodes.values() if lines[0] == "linear")
+    assert failed[1:5] == ["4: Linear", "x (16,1352) f32", "w (10,1152) f32", "b (10,) f32"]
+    assert sum("1152" in line for line in failed) == 1
 
 
 def test_layout_suits_the_graph(cnn):

@@ -32,17 +32,17 @@ const alarmOf = (marks) => (marks.some(isAlarm) ? 'alarming' : '');
 
 // -- parameters and inputs --------------------------------------------------------------------------------------------
 
-const PARAMETER_TITLES = { parameter: 'parameters', frozen: 'frozen', state: 'state' };
 
 function parametersCard(row) {
   const { params } = row;
   if (!params.length) return '';
   const oneRole = new Set(params.map((param) => param.role)).size === 1;
   const oneVersion = new Set(params.map((param) => param.version)).size === 1;
-  const heading = oneRole ? PARAMETER_TITLES[params[0].role] : 'parameters';
+  const several = params.length > 1 ? 'parameters' : 'parameter';
+  const heading = oneRole && params[0].role === 'state' ? 'state' : several;
   const lines = each(params, (param) => {
     const notes = [
-      shapeOf(param.array),
+      shapeOf(param.array) + valueOf(param.array),
       oneVersion ? '' : `v${param.version}`,
       oneRole || param.role === 'parameter' ? '' : param.role,
       param.shared ? `shared with ${reference(param.shared)}` : '',
@@ -131,16 +131,19 @@ function backwardCard(row) {
 
 // -- gradients, update and next version -------------------------------------------------------------------------------
 
+/** A gradient: its value where it is one number, else its norm. Of one that is not finite, only that is told. */
+function gradientHtml(param) {
+  const { grad, grad_number: number } = param;
+  const amount = number === null ? grad !== null && norm(grad) : `= ${figure(number)}`;
+  const known = amount && !param.grad_nonfinite ? amount : '';
+  return named(`∂${param.name}`, known) + (param.stop ? stopLine(param.stop) : '') + finiteLine(param.grad_nonfinite);
+}
+
 function gradientsCard(row) {
   const params = row.params.filter(hasGradient);
   if (!params.length) return '';
-  const lines = each(params, (param) => {
-    const stop = param.stop ? stopLine(param.stop) : '';
-    return (
-      named(`∂${param.name}`, param.grad === null ? '' : norm(param.grad)) + stop + finiteLine(param.grad_nonfinite)
-    );
-  });
-  const text = title('gradients') + lines + marksHtml(row, 'gradients');
+  const lines = each(params, gradientHtml);
+  const text = title(params.length === 1 ? 'gradient' : 'gradients') + lines + marksHtml(row, 'gradients');
   return card(row, 'gradients', text, alarmOf(marksIn(row, 'gradients')));
 }
 

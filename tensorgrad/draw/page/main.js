@@ -1,7 +1,7 @@
 // Puts the page together, and answers the reader.
 
 /** px: how wide each lane is, and the gap before it. */
-const LANE_WIDTHS = { parameters: 136, forward: 176, saved: 128, backward: 176, gradients: 136, update: 140, next: 88 };
+const LANE_WIDTHS = { parameters: 144, forward: 176, saved: 128, backward: 176, gradients: 150, update: 140, next: 88 };
 const GAP = 22;
 
 let pictureWidth = 0; // px

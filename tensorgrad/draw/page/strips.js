@@ -50,6 +50,8 @@ const OCTAGON =
   '<polygon points="17,1 83,1 99,30 99,70 83,99 17,99 1,70 1,30"/>' +
   '<polygon points="18.5,7 81.5,7 96.5,32 96.5,68 81.5,93 18.5,93 3.5,68 3.5,32"/></svg>';
 
+const SYMBOL = /^[\p{L}_][\p{L}\p{N}_]{0,7}$/u; // a name that is short enough to stand in a fraction
+
 /** Where a forward graph ends, as an octagon, and where its backward pass begins, as a pill. */
 function lossStrip(row) {
   const { array } = row;
@@ -57,7 +59,8 @@ function lossStrip(row) {
   const value = array ? line(array.number === null ? typeOf(array) : figure(array.number)) : '';
   const forward = card(row, 'forward', OCTAGON + title(name) + value, 'octagon main');
   if (row.backward_pass === null) return strip(row, 'io', row.depth + 1, cells({ forward }));
-  const backward = card(row, 'backward', `<b>∂${name}/∂${name}</b> = ${escapeHtml(row.seed)}`, 'pill');
+  const symbol = SYMBOL.test(row.name) && row.name !== 'loss' ? name : 'L';
+  const backward = card(row, 'backward', `<b>∂${symbol}/∂${symbol}</b> = ${escapeHtml(row.seed)}`, 'pill');
   return strip(row, 'loss', row.depth + 1, cells({ forward, backward }));
 }
 

@@ -53,11 +53,11 @@ function percent(share) {
 /** A shape as Python writes it, without blanks: (64,8,28,28), (8,), (). */
 const shapeOf = (array) => `(${array.shape.join(',')}${array.shape.length === 1 ? ',' : ''})`;
 
+/** The value of an array that is one known number: " = 2.3026". */
+const valueOf = (array) => (array.number === null ? '' : ` = ${figure(array.number)}`);
+
 /** A shape, a dtype and, where it is one known number, that: "(64,10) f32", "() f32 = 2.3026". */
-function typeOf(array) {
-  const dtype = array.dtype && ` ${array.dtype}`;
-  return shapeOf(array) + dtype + (array.number === null ? '' : ` = ${figure(array.number)}`);
-}
+const typeOf = (array) => shapeOf(array) + (array.dtype && ` ${array.dtype}`) + valueOf(array);
 
 /** A number in so many significant digits; infinities and NaN come as strings and stay what they are. */
 function significant(x, digits) {
