@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..graph import _plain
-from . import text, updates
+from . import text, updates, upkeep
 from .picture import PHASES, Array, Back, Edge, Input, Mark, Op, Param, Saved
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ class Rungs:
         self._arriving = _arriving(graph)
         first = graph.first_nonfinite()
         self._first_nonfinite = None if first is None else first.id
+        self._upkeep = upkeep.owned(graph)
+        self._upkeeping = {node.id: f"n{rung}" for rung, nodes in self._upkeep.items() for node in nodes}
         self._claim()
 
     def _claim(self) -> None:
         """Decide which row each node stands in."""
+        self.home = dict(self._upkeeping)
         for node in self.graph.nodes:
             if self.is_rung(node):
                 self.home[node.id] = f"n{node.id}"
@@ -60,7 +63,7 @@ class Rungs:
 
     def is_rung(self, node: GraphNode) -> bool:
         """Whether a node has a rung of its own; others stand in the BACKWARD or UPDATE lane of another's."""
-        if node.phase == "update":
+        if node.phase == "update" or node.id in self._upkeeping:
             return False
         return node.phase != "backward" or node.forward is None or (node.backward_pass or 0) in self.differentiated
 
@@ -89,6 +92,7 @@ class Rungs:
             for k, v in enumerate(node.outputs[1:], 1):
                 op.extras[text.clean(names.get(v, f"output {k}"))] = self.array(graph.values[v])
         fresh = self._take_inputs(op, node)
+        self._keep_up(op, node)
         op.saved = self._saved(op, node)
         op.backs = [self._back(op, node, p) for p in self._passes(node)]
         op.scope = text.clean(op.scope)
@@ -160,6 +164,16 @@ class Rungs:
             if param.grad is None and param.role == "parameter" and self._goes_back:
                 param.stop = "no gradient came here"
         op.params.append(param)
+
+    def _keep_up(self, op: Op, node: GraphNode) -> None:
+        """Add the state that is kept up to date because of a node."""
+        nodes = self._upkeep.get(node.id, [])
+        for upkeeper in nodes:
+            for v in upkeeper.inputs:
+                if v is not None and self.graph.values[v].kind == "state":
+                    self._take_param(op, self.graph.values[v], "")
+        if nodes:
+            op.updates.append(upkeep.described(self.graph, nodes))
 
     def _saved(self, op: Op, node: GraphNode) -> list[Saved]:
         found: dict[int, Saved] = {}

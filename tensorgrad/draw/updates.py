@@ -8,7 +8,7 @@ from . import text
 from .picture import Update
 
 if TYPE_CHECKING:
-    from ..graph import Graph, GraphNode
+    from ..graph import Graph, GraphNode, Value
 
 OPTIMIZERS = {"sgd": "SGD", "momentum": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "Adagrad"}
 
@@ -49,10 +49,7 @@ def described(graph: Graph, nodes: list[GraphNode]) -> Update:
         if node.primitive == "assign" and node.outputs and values[node.inputs[1]].kind == "state":
             before, after = values[node.inputs[1]], values[node.outputs[0]]
             assigned.add(before.id)
-            was, now = f"v{before.version}", f"v{after.version}"
-            if before.number is not None and after.number is not None:
-                was, now = text.number(before.number), text.number(after.number)
-            state.append(f"{text.clean(before.name or 'state')} {was} → {now}")
+            state.append(change(before, after))
     words = []
     for node in [main] if main else nodes:
         for v in (values[v] for v in node.inputs if v is not None):
@@ -73,6 +70,14 @@ def described(graph: Graph, nodes: list[GraphNode]) -> Update:
         ms=1e3 * sum(times) if times else None,
         flops=sum(n.flops for n in nodes),
     )
+
+
+def change(before: Value, after: Value) -> str:
+    """What an assignment did to state: "velocity v0 → v1", or of a number "count 1 → 2"."""
+    was, now = f"v{before.version}", f"v{after.version}"
+    if before.number is not None and after.number is not None:
+        was, now = text.number(before.number), text.number(after.number)
+    return f"{text.clean(before.name or 'state')} {was} → {now}"
 
 
 def append(cards: list[Update], update: Update) -> None:

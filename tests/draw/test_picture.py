@@ -95,6 +95,36 @@ def test_state_of_an_optimizer_shows_its_versions(graphs):
     assert update.state == ["mean v0 → v1", "square v0 → v1", "count 1 → 2"]
 
 
+def test_running_averages_stand_with_the_op_that_they_are_of():
+    model = nn.Sequential(nn.BatchNorm2D(3), nn.ReLU())
+    with tg.trace() as graph:
+        for _ in range(2):
+            model(tg.Tensor(np.ones((2, 3, 4, 4), np.float32))).sum().backward()
+    picture = build(graph)
+    forward = [row.op for row in picture.rows if isinstance(row, Op) and row.lane == "forward"]
+    assert forward == ["batch_norm", "relu", "sum"] * 2
+    first, second = (row for row in picture.rows if isinstance(row, Op) and row.op == "batch_norm")
+    assert [update.optimizer for update in first.updates] == ["state"]
+    assert first.updates[0].state == ["num_batches_tracked 0 → 1", "running_mean v0 → v1", "running_var v0 → v1"]
+    assert second.updates[0].state == ["num_batches_tracked 1 → 2", "running_mean v1 → v2", "running_var v1 → v2"]
+    state = [(p.name, p.version, p.next) for p in first.params if p.role == "state"]
+    assert state == [("num_batches_tracked", 0, 1), ("running_mean", 0, 1), ("running_var", 0, 1)]
+    assert sum(row.sum.nodes for row in picture.rows if not isinstance(row, Band)) == len(graph.nodes)
+    assert picture.total.flops["forward"] == graph.flops("forward")
+
+
+def test_an_assignment_that_no_op_or_module_asked_for_is_a_rung():
+    x, state = tg.Tensor([1.0]), tg.Tensor([0.0])
+    with tg.trace() as graph:
+        tg.assign(state, state + 1.0)
+        y = x * state
+        tg.assign(state, y)
+        z = tg.exp(state)
+        z.sum()
+    ops = [row.op for row in build(graph).rows if isinstance(row, Op)]
+    assert ops == ["add", "assign", "multiply", "assign", "exp", "sum"]  # what is read later is no upkeep
+
+
 def test_an_update_by_hand_names_its_primitives(small):
     (op,) = [op for op in ops(build(small)) if op.updates]
     assert op.updates[0].optimizer == "multiply, subtract"
