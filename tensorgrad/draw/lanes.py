@@ -225,10 +225,8 @@ class Lanes:
         found: Cards = {"forward": [self._closed(band)]}
         title = found["forward"][0].title
         if total.tensors:
-            s = "s" if total.tensors > 1 else ""
-            found["parameters"] = [
-                Card(style.PARAMETER, f"{total.tensors} parameter{s}", [Line(f"{total.parameters:,} numbers")], stacked=several)
-            ]
+            held = Line(f"{total.parameters:,} in {total.tensors:,} tensor{'s' if total.tensors > 1 else ''}", wrap=2)
+            found["parameters"] = [Card(style.PARAMETER, "parameters", [held], stacked=several)]
         if total.saved_bytes:
             found["saved"] = [Card(style.SAVED, "◊ saved", [Line(text.size(total.saved_bytes))], stacked=several)]
         marks = sorted((m for op in ops for m in op.marks), key=lambda m: not (m.first or m.kind == "error"))[:2]

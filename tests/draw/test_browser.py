@@ -9,6 +9,7 @@ import pytest
 from cases import steps
 from cases.browser import CHROMIUM, Visit, browser
 
+import nn
 import tensorgrad as tg
 from tensorgrad.draw import html
 from tensorgrad.draw.picture import build
@@ -110,6 +111,19 @@ def test_single_numbers_are_given_themselves(context, tmp_path):
     assert strip.locator('.card[data-lane="parameters"]').inner_text().splitlines() == ["parameter v0", "x () = 1.5"]
     assert strip.locator('.card[data-lane="gradients"]').inner_text().splitlines() == ["gradient", "∂x = 9"]
     assert page.locator(".pill").all_inner_texts() == ["∂y/∂y = 1", "∂L/∂L = 1", "∂L/∂L = 1"]
+    page.close()
+
+
+def test_a_setting_stands_on_one_line_with_its_name(context, tmp_path):
+    layer = nn.Linear(2, 2, rng=0)
+    with tg.trace() as step:
+        layer(tg.Tensor([[1.0, 2.0]])).sum().backward()
+        nn.optim.Adam(layer.parameters()).step()
+    (tmp_path / "adam.html").write_text(html.page(build(step)), "utf-8")
+    page = Visit(context, tmp_path / "adam.html").page
+    wholes = page.locator(".card[data-lane=update] .whole")
+    assert wholes.all_text_contents() == ["lr 0.001", "eps 1e-08"]
+    assert wholes.evaluate_all("all => all.map(e => e.getClientRects().length)") == [1, 1]
     page.close()
 
 

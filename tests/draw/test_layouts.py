@@ -90,7 +90,7 @@ def test_a_closed_module_is_one_rung_with_its_sums(graphs):
     assert not drawing.clusters
     features = next(row for row in picture.rows if isinstance(row, Band))
     lines = drawing.nodes["p1"]
-    assert lines[:2] == ["4 parameters", f"{features.sum.parameters:,} numbers"]
+    assert lines[:2] == ["parameters", f"{features.sum.parameters:,} in 4 tensors"]
     assert {"features", "Sequential", "6 ops", "(64,16,5,5) f32", "∂ features"} <= set(lines)
 
 

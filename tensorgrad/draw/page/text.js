@@ -13,8 +13,9 @@ const each = (items, toHtml, between = '') => Array.from(items, (item) => toHtml
 /** A name made safe, which may break after an underscore or a dot. */
 const breakable = (name) => escapeHtml(name).replace(/([_.])(?=\w)/g, '$1<wbr>');
 
-/** Settings, such as `lr 0.001 eps 1e-08`, made safe; words with a hyphen are not broken there. */
-const settings = (text) => escapeHtml(text).replace(/\S*-\S*/g, '<span class="whole">$&</span>');
+/** Settings, such as `lr 0.001 eps 1e-08`, made safe; no line breaks inside a number, or between it and its name. */
+const settings = (text) =>
+  escapeHtml(text).replace(/(\S{1,12} )?[-\d.][-\w.+]{0,9}(?!\S)|\S*-\S*/g, '<span class="whole">$&</span>');
 
 const thousands = new Intl.NumberFormat('en');
 const integer = (n) => thousands.format(n);
