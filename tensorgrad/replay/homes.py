@@ -23,6 +23,11 @@ def laid_out(memory: memoryview | np.ndarray, shape: tuple[int, ...], dtype: str
     return stored.transpose(np.argsort(order)) if order else stored
 
 
+class Memory(np.ndarray):
+    """Bytes of which arrays are made. NumPy lets a view of an array refer to what lies behind it, but only if that is of
+    the same class: so a view of an array over such memory refers to the array."""
+
+
 class Home:
     """Where the value of a leaf, or its gradient, lies from replay to replay.
 
@@ -38,11 +43,11 @@ class Home:
     def move(self) -> None:
         """Take other memory, with undefined contents."""
         count = int(np.prod(self._shape)) * np.dtype(self._dtype).itemsize
-        memory = memoryview(np.empty(max(count, 1), np.uint8))  # no array, so that a view of `shown` refers to `shown`
+        memory = Memory(max(count, 1), np.uint8)
         self.array = self._over(memory)
         self.shown = self._over(memory)
 
-    def _over(self, memory: memoryview) -> np.ndarray:
+    def _over(self, memory: Memory) -> np.ndarray:
         strides, step = [0] * len(self._shape), np.dtype(self._dtype).itemsize
         for axis in reversed(self._order):
             strides[axis] = step

@@ -182,6 +182,19 @@ def test_arrays_that_users_hold_keep_their_values(rng):
         assert np.array_equal(array, then)
 
 
+def test_views_that_users_hold_keep_their_values(rng):
+    model = mlp()
+    step, parameters = training(model, nn.optim.SGD(model.parameters(), 0.1))
+    compiled = tg.compile(step)
+    held = []
+    for x, t in batches(rng, 8, (8, 12)):
+        compiled(x, t)
+        views = [parameters[0].data[1:], parameters[0].grad.data.T[2:]]  # and nobody holds the arrays themselves
+        held += [(view, view.copy()) for view in views]
+    for view, then in held:
+        assert np.array_equal(view, then)
+
+
 def test_gradient_tensors_that_users_hold_keep_their_values(rng):
     model = mlp()
     step, parameters = training(model, nn.optim.SGD(model.parameters(), 0.1))
