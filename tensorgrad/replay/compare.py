@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,40 @@ def require_agreement(first: Recording, second: Recording) -> None:
     effects = ("arguments", "results", "gradients", "assigned", "expected")
     if any(_effect(first, name) != _effect(second, name) for name in effects):
         raise ReplayError(f"the step returned, assigned or differentiated other tensors at its second call. {_ADVICE}")
+
+
+def require_same_return(first: Any, later: Any) -> None:
+    """Refuse a step that returned something else beside its tensors, or something that a replay cannot put tensors into."""
+    if not _same_return(first, later):
+        raise ReplayError(
+            f"the step returned {_shown(first)} at one call and {_shown(later)} at another. A replay puts new tensors into "
+            f"tuples, lists and dicts, and returns everything else as it was. {_ADVICE}"
+        )
+
+
+def _same_return(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_same_return, one, other))
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(_same_return(one[key], other[key]) for key in one)
+    if isinstance(one, np.ndarray | float):
+        return same(one, other)
+    # An object may hold tensors: that of another call then has another hash, or none at all.
+    return one is other or (isinstance(one, Hashable) and hash(one) == hash(other) and bool(one == other))
+
+
+def _shown(returned: Any) -> str:
+    if isinstance(returned, Tensor):
+        return "a tensor"
+    if isinstance(returned, dict):
+        return "{" + ", ".join(f"{key!r}: {_shown(value)}" for key, value in returned.items()) + "}"
+    if isinstance(returned, tuple | list):
+        return "(" + ", ".join(map(_shown, returned)) + ")"
+    return repr(returned)
 
 
 _ADVICE = (

@@ -6,6 +6,7 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..kernels.winograd import Switch
 from ..state import current
 from ..tensor import Tensor
 from .agreement import Snapshot, require_same_outcome
-from .compare import require_agreement
+from .compare import require_agreement, require_same_return
 from .fusion import fuse
 from .memory import place
 from .passes import simplify
@@ -36,7 +37,7 @@ class Kind:
     def __init__(self) -> None:
         self.first: Recording | None = None
         self.runner: Runner | None = None
-        self.returned: Any = None  # by the second recording, without its tensors: what else a call returns
+        self.returned: Any = None  # by the latest recording: what else than tensors a call returns
         self.expected: dict[Tensor, bool] = {}
         self.settings: list[tuple[Any, str, Any]] = []
         self.latest: Recording | None = None
@@ -81,6 +82,10 @@ class Compiled:
             results = kind.runner.run([t._data for t in tensors])
             return with_copies(kind.returned, results)
 
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A method, where the function was compiled in the body of a class."""
+        return self if instance is None else MethodType(self, instance)
+
     def _kind(self, key: Any) -> Kind:
         kinds = self._kinds.setdefault(key, [])
         self._kinds.move_to_end(key)
@@ -110,12 +115,13 @@ class Compiled:
             kind.expected, kind.settings = recording.expected, recording.settings
         else:
             require_agreement(kind.first, recording)
+            require_same_return(kind.returned, returned)
             program = program_of(kind.first, recording)
             simplify(program)
             fuse(program)
             kind.runner = Runner(program, place(program))
-            kind.returned = with_copies(returned, list(copies))
             kind.first = None
+        kind.returned = with_copies(returned, list(copies))
         return with_copies(returned, copies)
 
     def _replay_checked(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
@@ -126,6 +132,7 @@ class Compiled:
         after = Snapshot(program)
         before.restore()
         returned = self._call(given, tensors)
+        require_same_return(kind.returned, returned)
         copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
         require_same_outcome(after, Snapshot(program), results, copies)
         kind.checked = True

@@ -26,8 +26,13 @@ def flatten(structure: Any) -> tuple[list[Tensor], Hashable]:
     if isinstance(structure, dict):
         parts = [flatten(item) for item in structure.values()]
         return [t for tensors, _ in parts for t in tensors], (dict, tuple(structure), *(key for _, key in parts))
-    hash(structure)  # what cannot be told apart cannot be part of a key: a TypeError says so
-    return [], (type(structure), structure)
+    if not isinstance(structure, Hashable):
+        raise TypeError(
+            "a compiled function takes tensors, arrays, tuples, lists and dicts of them, and settings that can be told "
+            f"apart by their hash; this {type(structure).__name__} has none"
+        )
+    value = structure.hex() if isinstance(structure, float) else structure  # tells -0.0 from 0.0, and nan is nan
+    return [], (type(structure), value)
 
 
 def rebuild(structure: Any, tensors: list[Tensor]) -> Any:

@@ -293,6 +293,41 @@ def test_containers_settings_and_plain_values_pass_through():
             assert np.array_equal(out["sum"].data, a * scale + a)
 
 
+def test_settings_are_told_apart_to_the_sign_of_zero():
+    compiled = tg.compile(lambda x, factor: x * factor)
+    x = np.ones(1, np.float32)
+    for factor in [0.0, 0.0, 0.0, -0.0, -0.0, -0.0, 0.0, np.nan, np.nan, float("nan"), float("nan")]:
+        assert compiled(x, factor).data.tobytes() == tg.multiply(x, factor).data.tobytes()
+    assert len(compiled._kinds) == 3
+
+
+def test_what_else_is_returned_comes_back():
+    model, table = mlp(), np.arange(3)
+    compiled = tg.compile(lambda x: ({"loss": x.sum(), "model": model, "none": None}, [table, "a", (1, float("nan"))]))
+    for k in range(5):
+        found, (array, text, (one, nan)) = compiled(np.full(3, k, np.float32))
+        assert found["loss"].item() == 3 * k and found["model"] is model and found["none"] is None
+        assert array is table and text == "a" and one == 1 and np.isnan(nan)
+
+
+def test_a_method_may_be_compiled(rng):
+    class Scaled:
+        def __init__(self, factor):
+            self.factor = tg.Tensor(factor)
+
+        @tg.compile
+        def __call__(self, x, *, twice=False):
+            """factor x"""
+            y = self.factor * x
+            return y * 2.0 if twice else y
+
+    small, large = Scaled(2.0), Scaled(10.0)
+    for k in range(6):
+        x = rng.random(4, dtype=np.float32)
+        assert np.array_equal(small(x).data, x * 2) and np.array_equal(large(x, twice=k > 2).data, x * 10 * (1 + (k > 2)))
+    assert Scaled.__call__.__doc__ == "factor x" and "multiply" in str(small.__call__.plan())
+
+
 def test_a_users_own_primitive_replays(registry):
     @tg.primitive
     def cube(x):

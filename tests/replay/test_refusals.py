@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -124,6 +125,38 @@ def test_a_tensor_from_the_call_before():
         return state["h"]
 
     assert "changed between its first two calls" in refused(step, X, calls=2)
+
+
+def test_a_counter_that_is_returned():
+    counter = itertools.count(1)
+    message = refused(lambda x: (x * 2.0, {"calls": next(counter)}), X, calls=2)
+    assert "returned (a tensor, {'calls': 1}) at one call and (a tensor, {'calls': 2}) at another" in message
+
+
+def test_a_counter_that_is_returned_and_changes_after_the_recording():
+    counter = itertools.count()
+    assert "(a tensor, 1)" in refused(lambda x: (x * 2.0, next(counter) // 2), X, calls=3)
+
+
+@dataclasses.dataclass
+class Output:
+    loss: tg.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenOutput:
+    loss: tg.Tensor
+
+
+@pytest.mark.parametrize("container", [Output, FrozenOutput, lambda loss: {loss}, lambda loss: iter([loss])])
+def test_tensors_in_an_object_that_is_returned(container):
+    message = refused(lambda x: container((x * 2.0).sum()), X, calls=2)  # where all losses are equal
+    assert "puts new tensors into tuples, lists and dicts" in message
+
+
+def test_an_argument_that_cannot_be_told_from_others():
+    with pytest.raises(TypeError, match="settings that can be told apart by their hash; this set has none"):
+        tg.compile(lambda x, names: x)(X, {"a"})
 
 
 def test_state_that_changes_after_the_recording_is_found_at_the_first_replay():
