@@ -64,8 +64,10 @@ class StrictRecorder(Recorder):
     def __init__(self, title: str) -> None:
         super().__init__(Graph(title), bind=True)
         self.recording = Recording(self.graph)
+        self._arguments: set[int] = set()  # by id
 
     def argument(self, tensor: Tensor) -> None:
+        self._arguments.add(id(tensor))
         self.recording.arguments.append(self._value_of(tensor, "argument"))
 
     def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
@@ -94,10 +96,20 @@ class StrictRecorder(Recorder):
             "give it its new value with tg.assign(tensor, value)." + line_of_user()
         )
 
+    def _refuse_argument(self, leaf: Tensor, what: str) -> None:
+        """An argument is a stand-in for the caller's tensor, which does not see what happens to it."""
+        if id(leaf) in self._arguments:
+            raise ReplayError(
+                f"an argument of shape {leaf.shape} {what} inside a compiled step, which would not reach the caller's tensor. "
+                "Let the step use a tensor from outside of it, or differentiate with tg.grad, or with respect to "
+                "tg.Tensor(argument, requires_grad=True)." + line_of_user()
+            )
+
     def setting_read(self, owner: Any, name: str, value: Any) -> None:
         self.recording.settings.append((owner, name, value))
 
     def gradient_read(self, leaf: Tensor) -> None:
+        self._refuse_argument(leaf, "has its gradient read or added to")
         found = self.recording
         if leaf not in found.gradients and leaf not in found.expected:
             found.expected[leaf] = leaf._grad is not None
@@ -105,6 +117,7 @@ class StrictRecorder(Recorder):
                 self.graph.bindings[self._value_of(leaf._grad, "gradient")] = EntryGradient(leaf)
 
     def gradient_set(self, leaf: Tensor) -> None:
+        self._refuse_argument(leaf, "is given a gradient")
         gradient = leaf._grad
         self.recording.gradients[leaf] = None if gradient is None else self._value_of(gradient, "gradient")
 
@@ -113,6 +126,7 @@ class StrictRecorder(Recorder):
         self.recording.gradients[leaf] = self._value_of(leaf._grad, "gradient")
 
     def assigned(self, leaf: Tensor) -> None:
+        self._refuse_argument(leaf, "is assigned a value")
         super().assigned(leaf)
         found = self.recording
         found.assigned[leaf] = self.graph.nodes[-1].outputs[0]

@@ -67,6 +67,28 @@ def test_setting_data():
     assert np.array_equal(w.data, X)
 
 
+ON_ARGUMENTS = {
+    "backward": lambda x, w: (x * w).sum().backward(),
+    "read": lambda x, w: x.grad,
+    "clear": lambda x, w: setattr(x, "grad", None),
+    "assign": lambda x, w: tg.assign(x, w),
+}
+
+
+@pytest.mark.parametrize("how", ON_ARGUMENTS)
+@pytest.mark.parametrize("given", ["a leaf", "a result", "a parameter of the step"])
+def test_what_would_have_to_reach_the_callers_tensor(how, given):
+    w = tg.Tensor(X, requires_grad=True)
+    x = {"a leaf": tg.Tensor(X, requires_grad=True), "a result": w * 1.0, "a parameter of the step": w}[given]
+
+    def step(x):
+        ON_ARGUMENTS[how](x, w)
+        return x * 2.0
+
+    message = refused(step, x)
+    assert "would not reach the caller's tensor" in message and f'"{how}": lambda x, w:' in message
+
+
 def test_raw_random_numbers():
     rng = np.random.default_rng(0)
 
