@@ -154,5 +154,4 @@ class Node:
 
     def free(self) -> None:
         """Let go of everything that the backward pass needed."""
-        self.edges = self.out = self.leaves = None
-        self.residuals = []
+        self.edges = self.out = self.leaves = self.residuals = None

@@ -42,7 +42,7 @@ from .tensor import Tensor, as_operand
 PRIMITIVES: dict[str, Primitive] = {}
 """Every registered primitive by its name."""
 
-RESERVED = ("g", "out", "position")
+RESERVED = ("g", "out", "position", "extras_to")
 
 
 class Rule(NamedTuple):
@@ -226,17 +226,14 @@ class Primitive:
 
     # -- application ---------------------------------------------------------------------------------------------
 
-    def __call__(self, *inputs: Any, **attributes: Any) -> Tensor:
-        """Apply the kernel, and leave a node in the graph if an input needs a gradient."""
-        return self._apply(inputs, attributes, None)
-
     def outputs(self, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
         """Like a call, but returns the extras too: (out, *extras)."""
         extras: list[np.ndarray] = []
-        out = self._apply(inputs, attributes, extras)
+        out = self(*inputs, **attributes, extras_to=extras)
         return out, *(Tensor.wrap(np.asarray(extra)) for extra in extras)
 
-    def _apply(self, inputs: tuple[Any, ...], attributes: dict[str, Any], wanted: list[np.ndarray] | None) -> Tensor:
+    def __call__(self, *inputs: Any, extras_to: list[np.ndarray] | None = None, **attributes: Any) -> Tensor:
+        """Apply the kernel, and leave a node in the graph if an input needs a gradient. Extras are added to `extras_to`."""
         # Each small operation costs microseconds here, so this is one function and looks things up once.
         arrays, needs, bit = [], 0, 1
         for x in inputs:
@@ -249,7 +246,7 @@ class Primitive:
             bit += bit
         if inputs and type(arrays[0]) is not np.ndarray and not any(isinstance(a, np.ndarray) for a in arrays):
             # numbers alone: float32 is the default here too
-            return self._apply(tuple(Tensor(x) for x in inputs), attributes, wanted)
+            return self(*map(Tensor, inputs), extras_to=extras_to, **attributes)
         if len(attributes) != self._attribute_count:
             attributes = self._completed(attributes)
 
@@ -258,17 +255,21 @@ class Primitive:
         try:
             if recorder is not None:
                 result = recorder.run(self, inputs, arrays, attributes)
-            elif attributes or len(arrays) != self._input_count or self._divides(arrays):
+            elif (
+                attributes
+                or len(arrays) != self._input_count  # a ufunc would write into a further input
+                or (self._divisible and type(arrays[0]) is np.ndarray and arrays[0].size >= LARGE)
+            ):
                 result = self.compute(arrays, attributes)
-            else:  # a ufunc would write into a further input
+            else:
                 result = self._function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays, attributes) from error
         extras: Sequence[np.ndarray] = ()
         if self.extras:
             result, *extras = result
-            if wanted is not None:
-                wanted += extras
+            if extras_to is not None:
+                extras_to += extras
         if type(result) is not np.ndarray:  # NumPy returns a scalar where the result has no axes
             result = np.asarray(result)
 
@@ -287,12 +288,9 @@ class Primitive:
 
     def compute(self, arrays: Sequence[Any], attributes: dict[str, Any]) -> Any:
         """What the kernel returns. Large elementwise work is divided between two threads."""
-        if self._divides(arrays):
+        if self._divisible and type(arrays[0]) is np.ndarray and arrays[0].size >= LARGE:
             return elementwise(self.kernel, arrays, attributes)
         return self.kernel(*arrays, **attributes)
-
-    def _divides(self, arrays: Sequence[Any]) -> bool:
-        return self._divisible and type(arrays[0]) is np.ndarray and arrays[0].size >= LARGE
 
     def _completed(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """The attributes given, and the defaults of the others."""
