@@ -233,7 +233,8 @@ def finished(
     if b is not None:
         calls.append(partial(np.add, best, b[:, None, None, None], out=best if relu else target))
     if relu:
-        calls.append(partial(np.maximum, best, 0, out=target))
+        zeros = np.zeros(best.shape[-2:], best.dtype)  # NumPy is slower with a number in place of an array
+        calls.append(partial(np.maximum, best, zeros, out=target))
     elif b is None:
         calls.append(partial(np.copyto, target, best))
     if relu and hits is not None:
