@@ -72,8 +72,8 @@ class Runner:
             single = len(stages) == 1 and not (len(stages[0]) == 1 and step.multiplies)
             if single and members and all(self._independent(member, step) for member in members):
                 mine, other = joined[-1]
-                first, second = stages[0] if len(stages[0]) == 2 else (None, stages[0][0])
-                joined[-1] = [mine if first is None else in_turn([mine, first]), in_turn([other, second])]
+                first, *second = stages[0]  # each share stays with the thread whose scratch memory it was given
+                joined[-1] = [in_turn([mine, first]), in_turn([other, *second])]
                 members.append(step)
             elif stages:
                 joined += stages

@@ -11,6 +11,7 @@ import nn
 import tensorgrad as tg
 from tensorgrad.kernels.fused_convolution import Tile, _two_shares
 from tensorgrad.kernels.winners import largest, largest_and_won, to_winners
+from tensorgrad.replay import runner
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,29 @@ def test_values_that_live_at_the_same_time_share_no_memory(compiled):
             before = holders.get(block)
             assert before is None or last[before] < index or (last[before] == index and before in step.in_place)
             holders[block] = out
+
+
+def test_shares_that_run_at_the_same_time_have_memory_of_their_own(everything_is_large, monkeypatch, registry):
+    waiting = []
+
+    def at_once(shares):
+        waiting[:] = shares[1:]
+        shares[0]()
+        for share in waiting:
+            share()
+
+    @tg.primitive(elementwise=True)
+    def interrupted(x):
+        for _ in range(len(waiting)):
+            waiting.pop()()  # as if the other thread did all of its share now
+        return x + 1.0
+
+    monkeypatch.setattr(runner, "at_once", at_once)
+    compiled = tg.compile(lambda x, y: (interrupted(x * 2.0) * 3.0, interrupted(y * 5.0) * 7.0))
+    for k in range(4):
+        large, small = compiled(np.full(64, k, np.float32), np.full(3, k, np.float32))
+        assert (large.data == (2 * k + 1) * 3).all() and (small.data == (5 * k + 1) * 7).all()
+    assert len(compiled.plan()._runner._works) == 1
 
 
 @pytest.mark.parametrize("count", range(1, 10))
