@@ -15,6 +15,7 @@ from ..primitive import Primitive
 from ..tensor import Tensor
 from .compare import array_of
 from .record import EntryGradient, Recording
+from .refusal import ReplayError, described
 
 Stage = Sequence[Call]
 """What may run at the same time: one piece of work, or two for two threads."""
@@ -86,13 +87,24 @@ class PrimitiveStep(Step):
             out = outputs[0]
             if self.primitive.takes_out:
                 return [partial(kernel, *inputs, out=out, **attributes)]
-            return [lambda: np.copyto(out, kernel(*inputs, **attributes))]
+            return [lambda: self._keep(out, kernel(*inputs, **attributes))]
 
         def run() -> None:
             for out, made in zip(outputs, kernel(*inputs, **attributes), strict=True):
-                np.copyto(out, made)
+                self._keep(out, made)
 
         return [run]
+
+    def _keep(self, out: np.ndarray, made: Any) -> None:
+        """Put what the kernel has made into its place."""
+        if np.shape(made) != out.shape:
+            place = self.nodes[0].source
+            raise ReplayError(
+                f"{self.name} made an array of shape {np.shape(made)} in a replay, and one of shape {out.shape} when it was "
+                "recorded: the shape depends on values. Do this outside of the compiled function, or keep the shape, for "
+                "example with tg.where." + (described(*place) if place else "")
+            )
+        np.copyto(out, made)
 
 
 @dataclass
@@ -174,11 +186,7 @@ def program_of(first: Recording, second: Recording) -> Program:
             cells[value] = given
         else:
             constants[value] = array_of(given)
-    live = {
-        value
-        for value in constants
-        if isinstance(second.given[value], np.ndarray) and second.given[value] is first.given[value]
-    }
+    live = {value for value in constants if array_of(second.given[value]) is array_of(first.given[value])}
     for entry in graph.values:
         if entry.dtype == "number":
             constants[entry.id] = entry.number

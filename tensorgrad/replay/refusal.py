@@ -24,5 +24,5 @@ def line_of_user() -> str:
     return described(file, line, linecache.getline(file, line).strip())
 
 
-def described(file: str, line: int, text: str) -> str:
+def described(file: str, line: int, text: str = "") -> str:
     return f"\n  {file}:{line}\n    {text}" if text else f"\n  {file}:{line}"

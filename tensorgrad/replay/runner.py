@@ -129,10 +129,16 @@ class Runner:
         with blas_on_one_thread() if self.splits_products else nullcontext():
             for work in self._works:
                 work()
-        for value, home in self.plan.copied:
-            np.copyto(home.array, self.arrays[value])
+        results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in program.results]
+        for home, array in [(home, self._lasting(value)) for value, home in self.plan.copied]:
+            np.copyto(home.array, array)
         self._show()
-        return [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in program.results]
+        return results
+
+    def _lasting(self, value: int) -> np.ndarray:
+        """The array of a value, or a copy where it lies in a home: that may be given its next value before this one is read."""
+        array = self.arrays[value]
+        return array.copy() if self.plan.root_of(value) in self.plan.homes else array
 
     def _read_outside(self) -> None:
         changed: set[int] = set()
@@ -184,7 +190,6 @@ def as_work(stage: Stage) -> Call:
 
 def _gradient_is_held(leaf: Tensor, home: Home) -> bool:
     """Whether anybody but the leaf holds the gradient that the last replay left, its tensor or the array."""
-    gradient = leaf._grad
-    if gradient is None or gradient._data is not home.shown:
+    if leaf._grad is None or leaf._grad._data is not home.shown:
         return home.held_elsewhere(0)
-    return home.held_elsewhere(1) or sys.getrefcount(gradient) - 1 > 2  # the leaf's, and the local name
+    return home.held_elsewhere(1) or sys.getrefcount(leaf._grad) > 2  # the leaf's, and the one that the call itself makes

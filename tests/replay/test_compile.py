@@ -280,6 +280,40 @@ def test_two_tensors_that_share_an_array_until_one_is_set(rng):
         assert compiled(x).data.tolist() == [12, 12, 12]
 
 
+def test_an_array_that_a_tensor_is_made_of_may_be_written_into():
+    table = np.ones(3, np.float32)
+    compiled = tg.compile(lambda x: x * (tg.Tensor(table) * 2.0))
+    x = np.ones(3, np.float32)
+    for k in range(6):
+        table[:] = 1 if k < 4 else k
+        assert compiled(x).data.tolist() == [2 * table[0]] * 3
+
+
+OLD_VALUES = {
+    "swapped": lambda a, b, old: (tg.assign(a, b), tg.assign(b, old)),
+    "kept in another leaf": lambda a, b, old: (tg.assign(a, a * 0.5), tg.assign(b, old)),
+    "kept as a gradient": lambda a, b, old: (tg.assign(a, a * 0.5), setattr(b, "grad", old)),
+    "transposed": lambda a, b, old: (tg.assign(a, b * 0.5), tg.assign(b, old.T)),
+    "returned": lambda a, b, old: tg.assign(a, a * 0.5),
+}
+
+
+@pytest.mark.parametrize("size", [3, 40])  # a small leaf is copied at each run, a large one is read where it lies
+@pytest.mark.parametrize("how", OLD_VALUES)
+def test_the_value_that_a_leaf_had_before(how, size):
+    def make():
+        a, b = (tg.Tensor(np.arange(size * size, dtype=np.float64).reshape(size, size) + k) for k in (0, 10))
+
+        def step(x):
+            old = a.detach()
+            OLD_VALUES[how](a, b, old)
+            return old, a + x
+
+        return step, [a, b]
+
+    agree(make, [(np.full((size, size), k),) for k in range(7)])
+
+
 def test_containers_settings_and_plain_values_pass_through():
     @tg.compile
     def step(pair, scale, *, names):

@@ -240,6 +240,17 @@ def test_a_change_of_mode_is_noticed():
     assert (compiled(X).data == 0).any()
 
 
+@pytest.mark.parametrize("chosen", [[4], [1, 2], [0, 1, 2, 3]])
+def test_a_shape_that_depends_on_values(chosen):
+    compiled = tg.compile(lambda x, mask: x[mask] * 2.0)
+    x = np.arange(6.0)
+    for first in range(4):
+        mask = np.roll([True, False, True, True, False, False], first)
+        assert compiled(x, mask).data.tolist() == (2 * x[mask]).tolist()
+    with pytest.raises(tg.ReplayError, match=rf"getitem made an array of shape \({len(chosen)},\).*\n.*test_refusals.py"):
+        compiled(x, np.isin(np.arange(6), chosen))
+
+
 def test_labels_out_of_range_are_still_refused_in_a_replay():
     compiled = tg.compile(lambda x, t: nn.cross_entropy(x, t))
     for _ in range(4):
