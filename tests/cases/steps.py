@@ -143,6 +143,17 @@ def clipped() -> Graph:
     return step
 
 
+def normalized() -> Graph:
+    """A batch norm keeps its running averages up to date, and Adam its moments."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Conv2D(1, 4, 3, rng=rng), nn.BatchNorm2D(4), nn.ReLU())
+    optimizer = nn.optim.Adam(model.parameters())
+    with tg.trace("a step through a batch norm") as step:
+        tg.mean(model(array(rng, 2, 1, 6, 6, name="images")) ** 2).backward()
+        optimizer.step()
+    return step
+
+
 def with_nan() -> Graph:
     x = tg.Tensor([-1.0, 2.0, 3.0], requires_grad=True)
     with np.errstate(all="ignore"), tg.trace("a step with a NaN") as step:
@@ -179,5 +190,6 @@ def hostile() -> Graph:
 
 
 ALL = (
-    mnist, residual, loop, expression, prediction, second_derivative, two_optimizers, clipped, with_nan, raised, hostile,
+    mnist, residual, loop, expression, prediction, second_derivative, two_optimizers, clipped, normalized, with_nan, raised,
+    hostile,
 )  # fmt: skip

@@ -127,6 +127,29 @@ def test_a_setting_stands_on_one_line_with_its_name(context, tmp_path):
     page.close()
 
 
+def test_state_stands_on_cards_of_its_own(visit):
+    page = visit("normalized").page
+    strip = page.locator(f'.strip[data-row="{row_index(page, "batch_norm")}"][data-part="op"]')
+    assert strip.locator(".parameters .title").all_inner_texts() == ["parameters v0", "state v0"]
+    assert strip.locator(".update .title").all_inner_texts() == ["Adam", "state"]
+    assert strip.locator(".update .card").nth(1).inner_text().splitlines()[1:] == [
+        "keeps num_batches_tracked, running_mean, running_var"
+    ]
+
+
+@pytest.mark.parametrize("name", ["timed", "normalized"])
+def test_the_ranking_has_its_amounts_above_its_bars(visit, name):
+    page = visit(name).page
+    entries = page.eval_on_selector_all(
+        ".ranking li",
+        """all => all.map(e => ['.amount', '.link', '.bar'].map(c => e.querySelector(c).getBoundingClientRect()))
+                      .map(([amount, link, bar]) => [amount.bottom, link.bottom, bar.top, link.right, amount.left])""",
+    )
+    assert entries
+    for amount_bottom, link_bottom, bar_top, link_right, amount_left in entries:
+        assert amount_bottom <= bar_top and link_bottom <= bar_top and link_right <= amount_left
+
+
 def test_empty_lanes_take_no_room(visit):
     lanes = "#lanes [role=columnheader]:visible"
     assert visit("mnist").page.locator(lanes).count() == 7

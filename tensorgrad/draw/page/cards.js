@@ -33,23 +33,23 @@ const alarmOf = (marks) => (marks.some(isAlarm) ? 'alarming' : '');
 // -- parameters and inputs --------------------------------------------------------------------------------------------
 
 
-function parametersCard(row) {
-  const { params } = row;
-  if (!params.length) return '';
-  const oneRole = new Set(params.map((param) => param.role)).size === 1;
-  const oneVersion = new Set(params.map((param) => param.version)).size === 1;
-  const several = params.length > 1 ? 'parameters' : 'parameter';
-  const heading = oneRole && params[0].role === 'state' ? 'state' : several;
-  const lines = each(params, (param) => {
-    const notes = [
-      shapeOf(param.array) + valueOf(param.array),
-      oneVersion ? '' : `v${param.version}`,
-      oneRole || param.role === 'parameter' ? '' : param.role,
-      param.shared ? `shared with ${reference(param.shared)}` : '',
-    ];
-    return named(param.name, notes.filter(Boolean).join(' · '));
+/** What the op takes that is there from step to step: parameters, and state such as running averages, a card for each. */
+function parametersCards(row) {
+  const groups = new Map();
+  for (const param of row.params) push(groups, param.role, param);
+  return each(groups, ([role, params]) => {
+    const oneVersion = new Set(params.map((param) => param.version)).size === 1;
+    const lines = each(params, (param) => {
+      const notes = [
+        shapeOf(param.array) + valueOf(param.array),
+        oneVersion ? '' : `v${param.version}`,
+        param.shared ? `shared with ${reference(param.shared)}` : '',
+      ];
+      return named(param.name, notes.filter(Boolean).join(' · '));
+    });
+    const heading = role === 'parameter' && params.length > 1 ? 'parameters' : role;
+    return card(row, 'parameters', title(heading + (oneVersion ? ` v${params[0].version}` : '')) + lines);
   });
-  return card(row, 'parameters', title(heading + (oneVersion ? ` v${params[0].version}` : '')) + lines);
 }
 
 /** An input as a parallelogram: in the forward lane, or beside the op that takes it. */
@@ -150,14 +150,14 @@ function gradientsCard(row) {
 function updateCards(row) {
   const updates = updatesTogether(row);
   const isMain = row.lane === 'update';
-  const rest = marksHtml(row, 'update') + measureHtml(row, 'update'); // of all updates of the row, on the last card
+  const rest = marksHtml(row, 'update') + measureHtml(row, 'update'); // of all updates of the row, on the first card
   return each(updates, (update) => {
     const kept = new Set(update.state.map((text) => text.split(' ')[0]));
     const lines = [
       isMain ? numberHtml(row) : '',
       update.settings ? line(settings(update.settings)) : '',
-      kept.size ? line(`keeps ${each(kept, escapeHtml, ', ')}`) : '',
-      update === updates.at(-1) ? rest : '',
+      kept.size ? line(`keeps ${each(kept, breakable, ', ')}`) : '',
+      update === updates[0] ? rest : '',
     ];
     const text = title(breakable(update.optimizer)) + lines.join('');
     return card(row, 'update', text, classes(isMain && 'main', alarmOf(marksIn(row, 'update'))));

@@ -26,8 +26,8 @@ function related(row) {
     if (user.edges.some((edge) => edge.row === row && edge.grad)) found.push([user, 'backward', 'sends gradient']);
   }
   for (const value of row.saved)
-    if (byId.has(value.shares)) found.push([byId.get(value.shares), 'saved', 'same memory']);
-  for (const keeper of keepersOf.get(row.id) ?? []) found.push([keeper, 'saved', 'keeps this']);
+    if (byId.has(value.shares)) found.push([byId.get(value.shares), 'saved', 'shares it']);
+  for (const keeper of keepersOf.get(row.id) ?? []) found.push([keeper, 'saved', 'keeps it']);
   for (const param of row.params)
     if (byId.has(param.shared)) found.push([byId.get(param.shared), 'parameters', 'shared']);
   for (const back of row.backs) for (const id of back.rows) found.push([byId.get(id), 'forward', 'its backward']);

@@ -31,7 +31,7 @@ function cells(cards) {
 
 function opStrip(row) {
   const cards = {
-    parameters: parametersCard(row),
+    parameters: parametersCards(row),
     beside: each(besides.get(row.id) ?? [], (input) => inputCard(input, 'parameters')),
     saved: savedCard(row),
     backward: backwardCard(row),
