@@ -18,17 +18,18 @@ class Snapshot:
     """Copies of everything that a step may change: leaves, their gradients, generators."""
 
     def __init__(self, program: Program) -> None:
-        leaves = dict.fromkeys([*program.assigned, *program.gradients])
-        self.values = {leaf: leaf._data.copy() for leaf in leaves}
-        self.versions = {leaf: leaf.version for leaf in leaves}
-        self.gradients = {leaf: None if leaf._grad is None else Tensor.wrap(leaf._grad._data.copy()) for leaf in leaves}
+        self.values = {leaf: leaf._data.copy() for leaf in program.assigned}
+        self.versions = {leaf: leaf.version for leaf in program.assigned}
+        gradients = {leaf: leaf._grad for leaf in program.gradients}
+        self.gradients = {leaf: None if g is None else Tensor.wrap(g._data.copy()) for leaf, g in gradients.items()}
         self.generators = [(g, g.bit_generator.state) for g in _generators(program)]
 
     def restore(self) -> None:
         for leaf, value in self.values.items():
             leaf._data = value.copy()
             leaf.version = self.versions[leaf]
-            leaf._grad = self.gradients[leaf]
+        for leaf, gradient in self.gradients.items():
+            leaf._grad = gradient
         for generator, state in self.generators:
             generator.bit_generator.state = state
 
@@ -45,12 +46,12 @@ def require_same_outcome(replayed: Snapshot, own: Snapshot, results: list[Tensor
         f"result {k}" for k, pair in enumerate(zip(results, copies, strict=True)) if not close(pair[0]._data, pair[1]._data)
     ]
     for leaf, value in own.values.items():
-        name = leaf.name or f"a tensor of shape {leaf.shape}"
         if not close(replayed.values[leaf], value):
-            differing.append(f"the value of {name}")
-        a, b = replayed.gradients[leaf], own.gradients[leaf]
+            differing.append(f"the value of {_called(leaf)}")
+    for leaf, b in own.gradients.items():
+        a = replayed.gradients[leaf]
         if (a is None) != (b is None) or (a is not None and not close(a._data, b._data)):
-            differing.append(f"the gradient of {name}")
+            differing.append(f"the gradient of {_called(leaf)}")
     for (generator, state), (_, other) in zip(replayed.generators, own.generators, strict=True):
         if not _same_state(state, other):
             differing.append(f"the state of {generator}")
@@ -60,6 +61,10 @@ def require_same_outcome(replayed: Snapshot, own: Snapshot, results: list[Tensor
             "does not see must have changed; pass it as an argument, or keep it in a tensor that tg.assign updates. "
             "The step's own outcome stands."
         )
+
+
+def _called(leaf: Tensor) -> str:
+    return leaf.name or f"a tensor of shape {leaf.shape}"
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:

@@ -54,7 +54,16 @@ def correlation(where: Geometry, image: np.ndarray, w: np.ndarray, scratch: list
         work = [in_turn(fused_winograd.forward(worker, carried, *rest)) for worker in pieces]
         return [[partial(transform_filters, w, carried)], work]
     workers = [Worker(where, jobs, image, memory) for jobs, memory in shares]
-    return [[in_turn(forward(worker, w, *rest)) for worker in workers]]
+    stages, w = row_major(w)
+    return [*stages, [in_turn(forward(worker, w, *rest)) for worker in workers]]
+
+
+def row_major(w: np.ndarray) -> tuple[list[Stage], np.ndarray]:
+    """The weights in row-major order, so that views of them are matrices: themselves, or a copy, and the work that makes it."""
+    if w.flags.c_contiguous:
+        return [], w
+    copy = np.empty(w.shape, w.dtype)
+    return [[partial(np.copyto, copy, w)]], copy
 
 
 def framed_image(x: np.ndarray, where: Geometry, memory: np.ndarray | None) -> tuple[list[Stage], np.ndarray]:

@@ -12,7 +12,7 @@ from ..graph import GraphNode
 from ..kernels import fused_winograd
 from ..kernels.fused_convolution import Frame, Geometry, Gradients, Worker, backward, turn
 from ..kernels.threads import in_turn
-from .convolution import correlation, framed_image
+from .convolution import correlation, framed_image, row_major
 from .program import Program, Stage, Step
 from .work import in_halves
 
@@ -66,6 +66,8 @@ class BackwardStep(Step):
             stages.append([cotangent.clear if covered else partial(cotangent.image.fill, 0)])
         elif "x" in self.wanted:
             sums = [Frame(memory, *where.axes) for memory in own[: len(shares)]]
+            copies, w = row_major(w)
+            stages += copies
         stored, won = g.transpose(1, 2, 3, 0), rest[0] if rest else None
         if isinstance(where, fused_winograd.Grid):
             pieces = [fused_winograd.PieceWorker(where, jobs, image, memory) for jobs, memory in shares]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ def close(a: np.ndarray, b: np.ndarray, tolerance: float | None = None) -> None:
 
 
 def agree(
-    make: Callable[[], tuple[Callable[..., Any], list[tg.Tensor]]], calls: list[tuple], tolerance: float | None = None
+    make: Callable[[], tuple[Callable[..., Any], list[tg.Tensor]]], calls: Iterable[tuple], tolerance: float | None = None
 ) -> Any:
     """Make a step and its state twice, run one as it is and the other compiled, and compare results, state and gradients.
 

@@ -314,6 +314,32 @@ def test_the_value_that_a_leaf_had_before(how, size):
     agree(make, [(np.full((size, size), k),) for k in range(7)])
 
 
+@pytest.mark.parametrize("stride", [1, 2])  # the images' gradient is gathered, or scattered
+@pytest.mark.parametrize("computed", [False, True])
+def test_filters_that_do_not_lie_row_by_row(rng, computed, stride):
+    array = rng.standard_normal((3, 3, 16, 8)).astype(np.float32)
+
+    def make():
+        w = tg.Tensor(array if computed else array.transpose(3, 2, 0, 1), requires_grad=True)
+        first = tg.Tensor(np.ones((16, 2, 1, 1), np.float32), requires_grad=True)
+
+        def step(x):
+            w.grad = first.grad = None
+            filters = tg.permute(w * 2.0, (3, 2, 0, 1)) if computed else w
+            y = tg.relu(tg.conv2d(tg.conv2d(x, first), filters, stride=stride))
+            (y * y).sum().backward()
+            return y
+
+        return step, [w, first]
+
+    def images():
+        for k in range(7):
+            array[:] *= 1 if k < 5 else 2  # in the memory of the leaf
+            yield (rng.standard_normal((2, 2, 7, 7)).astype(np.float32),)
+
+    agree(make, images())
+
+
 def test_containers_settings_and_plain_values_pass_through():
     @tg.compile
     def step(pair, scale, *, names):
