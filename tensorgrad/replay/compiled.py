@@ -134,7 +134,7 @@ class Compiled:
         returned = self._call(given, tensors)
         require_same_return(kind.returned, returned)
         copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
-        require_same_outcome(after, Snapshot(program), results, copies)
+        require_same_outcome(program, after, Snapshot(program), results, copies)
         kind.checked = True
         return with_copies(returned, copies)
 

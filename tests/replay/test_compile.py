@@ -73,6 +73,27 @@ def test_inference_without_gradients(rng):
     agree(make, [(x,) for x, _ in batches(rng, 5, (7, 1, 28, 28))])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_gradient_that_is_nothing_but_rounding(name, dtype, rng):
+    def make():
+        layers = [nn.Conv2D(2, 4, 3, rng=0, dtype=dtype), nn.BatchNorm2D(4, dtype=dtype), nn.ReLU(), nn.Flatten()]
+        model = nn.Sequential(*layers, nn.Linear(64, 3, rng=1, dtype=dtype))
+        optimizer = OPTIMIZERS[name](model.parameters())
+        step, state = training(model, optimizer)
+
+        def clipped(x, t):
+            loss = step(x, t)
+            norm = nn.clip_grad_norm(state, 100.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss, norm
+
+        return clipped, [p for p in state if p is not model[0].bias]  # which is what Adam makes of rounding
+
+    agree(make, [(x.astype(dtype), t) for x, t in batches(rng, 6, (8, 2, 6, 6), 3)], 1e-4 if dtype is np.float32 else 1e-11)
+
+
 def test_shapes_are_told_apart(rng):
     def make():
         model = mlp()
