@@ -172,8 +172,9 @@ def matrix(axes, values: np.ndarray, title: str, frames: list[str] = (), heads: 
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=12, color=heads[column] if heads else "black")
     for k, colour in enumerate(frames):
-        corner = (k % 2 - 0.5 + 0.05 * k, k // 2 - 0.5 + 0.05 * k)
-        axes.add_patch(frame(corner, 2.85, colour, k))
+        inset = 0.04 + 0.04 * k  # so that no frame hides another, or the edge of the matrix
+        corner = (k % 2 - 0.5 + inset, k // 2 - 0.5 + inset)
+        axes.add_patch(frame(corner, 3 - 2 * inset, colour, k))
     axes.set_xticks(np.arange(values.shape[1] + 1) - 0.5, labels=[])
     axes.set_yticks(np.arange(values.shape[0] + 1) - 0.5, labels=[])
     axes.grid(color="#AEBBC7")
