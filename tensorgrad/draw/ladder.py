@@ -17,6 +17,7 @@ from .rails import edges, places, routes
 WIDTHS = {"parameters": 140, "forward": 158, "saved": 104, "backward": 158, "gradients": 124, "update": 120, "next": 96}
 BETWEEN = 16
 INDENT = 2  # of a band's title against the rungs inside, on both sides
+TO_BACKWARD = "· " * 15 + "►"  # from a loss, where rails leave no place for an edge
 ARROWS = {"forward": style.PARAMETER, "saved": style.SAVED, "backward": style.SAVED, "gradients": style.BACKWARD,
           "update": style.BACKWARD, "next": style.UPDATE}  # fmt: skip
 
@@ -167,6 +168,8 @@ class Ladder:
         cards, cells = self._cards[place], []
         for lane in self._shown:
             content = self._stack(cards.get(lane, []), WIDTHS[lane] - 8)
+            if lane == "saved" and isinstance(row, Loss) and row.backward_pass is not None:
+                content = font(TO_BACKWARD, colour=style.GREY)
             arrow = ""
             if lane in ARROWS and cards.get(lane) and self._leads_to(cards, lane):
                 arrow = ARROWS[lane].line

@@ -121,6 +121,14 @@ def test_where_a_backward_pass_begins_is_short(name, begins):
     assert read(to_graphviz(graph).source).nodes["p1b"] == [begins]
 
 
+def test_every_loss_leads_to_where_its_backward_pass_begins(graphs):
+    drawing = read(to_graphviz(graphs["two_networks"][0]).source)
+    rung = next(lines for lines in drawing.nodes.values() if lines[0].startswith("judge's loss"))
+    assert rung[1:] == ["· " * 15 + "►", "∂L/∂L = 1"]  # rails go past: all in one row
+    shape = next(name for name, lines in drawing.nodes.items() if lines[0].startswith("maker's loss"))
+    assert [(a, b) for a, b, given in drawing.edges if given.get("style") == "dotted"] == [(shape, f"{shape}b")]
+
+
 def test_an_input_that_is_not_finite_is_marked_in_both_layouts():
     x = tg.Tensor([1.0, np.nan])
     x.name = "x"
