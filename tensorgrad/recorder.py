@@ -26,7 +26,7 @@ FLOATING_POINT = {"divide by zero": "divide", "overflow": "over", "invalid value
 INTERNAL = ("tensorgrad", "nn")  # packages whose own lines are not "the user's call"
 
 
-watching: ContextVar[Recorder] = ContextVar("watching")
+watching: ContextVar[Recorder | None] = ContextVar("watching")
 """The recorder whose kernel runs: also in a thread that helps, which is given the context of the one that it helps."""
 
 
@@ -164,6 +164,7 @@ class Recorder:
 
     def finish(self) -> None:
         """The trace is over: work out what did not depend on the moment, and let go of everything live."""
+        watching.set(None)
         complete(self.graph, self._told)
         self._add_unused_parameters()
         self._scopes.finish()

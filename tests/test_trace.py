@@ -423,6 +423,18 @@ def test_a_graph_keeps_no_array_alive():
         gc.enable()
 
 
+def test_nobody_holds_a_graph_when_its_trace_is_over():
+    gc.disable()
+    try:
+        with tg.trace(bind=True) as graph:
+            tg.exp(tg.Tensor([1.0]))
+        held = weakref.ref(graph)
+        del graph
+        assert held() is None
+    finally:
+        gc.enable()
+
+
 def test_a_second_trace_inside_is_refused():
     with tg.trace(), pytest.raises(RuntimeError, match="running already"), tg.trace():
         pass

@@ -41,6 +41,7 @@ def _generators(program: Program) -> list[np.random.Generator]:
 
 
 def _tolerance(program: Program) -> float:
+    """That of the coarsest floats in a program: what is computed of them has their errors, whatever its own dtype."""
     return max((TOLERANCE[v.dtype] for v in program.values if v.dtype in TOLERANCE), default=0.0)
 
 

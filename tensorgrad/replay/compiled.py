@@ -40,6 +40,7 @@ class Kind:
         self.returned: Any = None  # by the latest recording: what else than tensors a call returns
         self.expected: dict[Tensor, bool] = {}
         self.settings: list[tuple[Any, str, Any]] = []
+        self.tracked: dict[Tensor, bool] = {}
         self.latest: Recording | None = None
         self.checked = False
         self.runs = 0
@@ -49,6 +50,7 @@ class Kind:
         return (
             all((leaf._grad is not None) == there for leaf, there in self.expected.items())
             and all(getattr(owner, name) == value for owner, name, value in self.settings)
+            and all(leaf._requires_grad == tracked for leaf, tracked in self.tracked.items())
             and (self.latest is None or self.latest.still_share())
         )
 
@@ -112,7 +114,7 @@ class Compiled:
         kind.latest = recording
         if kind.first is None:
             kind.first = recording
-            kind.expected, kind.settings = recording.expected, recording.settings
+            kind.expected, kind.settings, kind.tracked = recording.expected, recording.settings, recording.tracked
         else:
             require_agreement(kind.first, recording)
             require_same_return(kind.returned, returned)

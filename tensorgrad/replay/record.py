@@ -37,6 +37,7 @@ class Recording:
         shared: pairs of tensors from outside that held one array, so that the graph does not tell them apart. Those that
             the step itself made are gone after it.
         settings: what Python code read through `tg.reading`: (object, name of the attribute, value).
+        tracked: the leaves that a graph was built on, or would have been, and whether each required a gradient.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -51,6 +52,7 @@ class Recording:
         self.expected: dict[Tensor, bool] = {}
         self.shared: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
         self.settings: list[tuple[Any, str, Any]] = []
+        self.tracked: dict[Tensor, bool] = {}
 
     def still_share(self) -> bool:
         """Whether those tensors still hold one array."""
@@ -77,8 +79,11 @@ class StrictRecorder(Recorder):
     def _value_of(self, x: Any, role: str) -> int:
         value = super()._value_of(x, role)
         given = self.graph.bindings.get(value)
-        if isinstance(x, Tensor) and isinstance(given, Tensor) and given is not x and x.is_leaf:
-            self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
+        if isinstance(x, Tensor) and isinstance(given, Tensor) and x.is_leaf:
+            if given is not x:
+                self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
+            if current().builds_graph and id(x) not in self._arguments:
+                self.recording.tracked.setdefault(x, x.requires_grad)
         return value
 
     # -- what is done past the primitives ----------------------------------------------------------------------------

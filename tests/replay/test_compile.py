@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -142,6 +143,22 @@ def test_gradients_add_up_where_the_step_does_not_clear_them(rng):
         return step, [w]
 
     agree(make, [(rng.random((4, 3), dtype=np.float32),) for _ in range(8)])
+
+
+def test_a_parameter_that_is_frozen_between_two_replays(rng):
+    def make():
+        model = mlp()
+        return *training(model, nn.optim.SGD(model.parameters(), 0.1, momentum=0.9)), model[0].weight
+
+    (step, state, weight), (plain, expected, other) = make(), make()
+    compiled = tg.compile(step)
+    for k, (x, t) in enumerate(batches(rng, 14, (8, 12))):
+        weight.requires_grad = other.requires_grad = k // 5 != 1
+        close(compiled(x, t).data, plain(x, t).data)
+        for a, b in zip(state, expected, strict=True):
+            close(a.data, b.data)
+            assert a.version == b.version and (a.grad is None) == (b.grad is None)
+    assert sum(map(len, compiled._kinds.values())) == 2  # the first one is found again
 
 
 def test_dropout_draws_what_it_would_draw_itself(rng):
@@ -483,6 +500,21 @@ def test_results_carry_no_graph_and_belong_to_the_caller(rng):
     results = [compiled(np.full(1, k, np.float32)) for k in range(5)]
     assert [r.item() for r in results] == [0, 1, 2, 3, 4]
     assert all(r.is_leaf and not r.requires_grad for r in results)
+
+
+def test_nothing_is_kept_when_the_compiled_function_is_gone(rng):
+    def weight():
+        model = mlp()
+        compiled = tg.compile(training(model, nn.optim.Adam(model.parameters(), 0.01))[0])
+        for x, t in batches(rng, 4, (8, 12)):
+            compiled(x, t)
+        return weakref.ref(model[0].weight)
+
+    gc.disable()
+    try:
+        assert weight()() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_is_flat_over_replays(rng):
