@@ -82,7 +82,7 @@ class StrictRecorder(Recorder):
         if isinstance(x, Tensor) and isinstance(given, Tensor) and x.is_leaf:
             if given is not x:
                 self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
-            if current().builds_graph and id(x) not in self._arguments:
+            elif current().builds_graph and id(x) not in self._arguments:
                 self.recording.tracked.setdefault(x, x.requires_grad)
         return value
 
