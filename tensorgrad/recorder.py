@@ -150,6 +150,9 @@ class Recorder:
     def value_read(self, tensor: Tensor, how: str) -> None:
         """A tensor's value is read by Python code: what that does with it no primitive shows."""
 
+    def array_shared(self, tensor: Tensor) -> None:
+        """Another tensor is made around the array of this one."""
+
     def data_set(self, leaf: Tensor) -> None:
         """A leaf's data is about to be rebound without an assignment."""
 

@@ -75,6 +75,9 @@ class Tensor:
 
     def __init__(self, data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> None:
         self._data = as_array(data, dtype)
+        if isinstance(data, Tensor):
+            shares = self._data is data._data
+            data._tell("array_shared") if shares else data._tell("value_read", "tg.Tensor(tensor, dtype=...)")
         self._grad: Tensor | None = None
         self._node: Node | None = None
         self._requires_grad = False
@@ -187,6 +190,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data as a leaf that needs no gradient: where a gradient shall stop."""
+        self._tell("array_shared")
         if self._node is not None:
             self._data.flags.writeable = False  # the backward pass may need it
         return Tensor.wrap(self._data)

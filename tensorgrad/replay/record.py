@@ -95,6 +95,9 @@ class StrictRecorder(Recorder):
             "tg.where." + line_of_user()
         )
 
+    def array_shared(self, tensor: Tensor) -> None:
+        self._value_of(tensor, "input")  # which the array is known by, and not the passing one
+
     def data_set(self, leaf: Tensor) -> None:
         raise ReplayError(
             f"the data of a tensor of shape {leaf.shape} is set inside a compiled step, which a replay would leave out; "

@@ -378,6 +378,39 @@ def test_filters_that_do_not_lie_row_by_row(rng, computed, stride):
     agree(make, images())
 
 
+PASSING = {"detach": tg.Tensor.detach, "tensor": tg.Tensor, "variable": lambda w: tg.Tensor(w, requires_grad=True)}
+
+
+@pytest.mark.parametrize("changed", [0, 5])  # from the first call on, or after the first replays
+@pytest.mark.parametrize("how", PASSING)
+def test_a_leaf_that_is_only_seen_through_another_tensor(how, changed):
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    compiled = tg.compile(lambda x: PASSING[how](w) * x)
+    for k in range(9):
+        if k >= changed:
+            tg.assign(w, w * 2.0)
+        assert np.array_equal(compiled(np.full(2, k, np.float32)).data, w.data * k)
+    assert [kind.runs > 5 for kinds in compiled._kinds.values() for kind in kinds] == [True]
+
+
+def test_a_step_that_detaches_its_leaf_first():
+    def make():
+        w = tg.Tensor([1.0, 2.0], requires_grad=True)
+
+        def step(x):
+            target = w.detach() * x
+            w.grad = None
+            loss = ((w - target) ** 2).sum()
+            loss.backward()
+            tg.assign(w, w - 0.1 * w.grad)
+            return loss
+
+        return step, [w]
+
+    compiled = agree(make, [(np.full(2, k, np.float32),) for k in range(7)])
+    assert [len(kinds) for kinds in compiled._kinds.values()] == [1]
+
+
 def test_containers_settings_and_plain_values_pass_through():
     @tg.compile
     def step(pair, scale, *, names):

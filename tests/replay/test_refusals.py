@@ -31,6 +31,7 @@ READS = {
     "if": lambda x: 1 if x.sum() else 2,
     "np.asarray()": lambda x: np.asarray(x),
     "int()": lambda x: int(x.sum()),
+    "another dtype": lambda x: tg.Tensor(x, dtype=np.float64),
 }
 
 
