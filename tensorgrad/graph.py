@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .draw.summary import Summary
 
 SCHEMA = "tensorgrad-graph/1"
+HELD = ("parameter", "frozen", "state")  # kinds of values that are there from step to step
 
 
 @dataclass(slots=True)
@@ -26,8 +27,9 @@ class Value:
     Attributes:
         id: its place in `Graph.values`; values are numbered as they first appear.
         shape, dtype, nbytes: of the array. The dtype of a Python number is "number", and it has no bytes.
-        kind: "input" (data given to the step), "parameter" (a leaf that requires a gradient), "state" (any other leaf that
-            the update reads or rebinds, such as a learning rate or a momentum), "constant" (a number, or the gradient of 1
+        kind: "input" (data given to the step), "parameter" (a leaf that requires a gradient), "frozen" (a parameter of a
+            module that requires none), "state" (a buffer of a module, or any other leaf that the update reads or rebinds,
+            such as a learning rate or a momentum), "constant" (a number, or the gradient of 1
             that a backward pass begins with), "intermediate" (made by a primitive), "extra" (a further output
             of one, such as max-pool's winners) or "gradient" (what ended up in a leaf's `.grad`).
         name: what the user calls it, such as `conv.weight`, or None.
@@ -178,7 +180,7 @@ class Graph:
         for node in self.nodes if nodes is None else nodes:
             for saved in node.saved:
                 value = self.values[saved.value]
-                if value.kind not in ("parameter", "state") and value.buffer >= 0:
+                if value.kind not in HELD and value.buffer >= 0:
                     sizes[value.buffer] = max(sizes.get(value.buffer, 0), value.nbytes)
         return sum(sizes.values())
 
@@ -189,7 +191,7 @@ class Graph:
     def first_nonfinite(self) -> Value | None:
         """The value in which the first infinity or NaN appeared, or None."""
         made = [self.values[v] for node in self.nodes for v in node.outputs]
-        given = [v for v in self.values if v.finite is False and v.kind in ("input", "parameter", "state")]
+        given = [v for v in self.values if v.finite is False and v.kind in ("input", *HELD)]
         return next((v for v in [*given, *made] if v.finite is False), None)
 
     # -- as plain data ---------------------------------------------------------------------------------------------

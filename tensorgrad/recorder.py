@@ -169,7 +169,7 @@ class Recorder:
         """The trace is over: work out what did not depend on the moment, and let go of everything live."""
         watching.set(None)
         complete(self.graph, self._told)
-        self._add_unused_parameters()
+        self._add_what_modules_hold()
         self._scopes.finish()
         for value in self.graph.values:  # a value's own comes before those that are named after it
             if value.previous is not None:
@@ -179,13 +179,23 @@ class Recorder:
         for table in (self._told, self._ids, self._arrays, self._buffers, self._owners, self._squares):
             table.clear()
 
-    def _add_unused_parameters(self) -> None:
-        """Parameters of the modules called that no primitive took: they got no gradient, which a picture shall show."""
+    def _add_what_modules_hold(self) -> None:
+        """Tell what modules hold from the data that the step was given: parameters that are frozen, and buffers.
+
+        Parameters that no primitive took are added: they got no gradient, which a picture shall show.
+        """
         for scope in self._scopes.roots():
-            names = getattr(scope.owner, "named_parameters", None)
-            for name, tensor in names() if callable(names) else ():
-                if tensor.requires_grad and self._known(tensor._data) is None:
-                    value = self._new_value(tensor._data, "parameter")
+            for kind, names in (("frozen", "named_parameters"), ("state", "named_buffers")):
+                names = getattr(scope.owner, names, None)
+                for name, tensor in names() if callable(names) else ():
+                    known = self._known(tensor._data)
+                    if known is not None and self.graph.values[known].kind == "input":
+                        value = self.graph.values[known]
+                        value.kind = kind
+                    elif known is None and tensor.requires_grad:
+                        value = self._new_value(tensor._data, "parameter")
+                    else:
+                        continue
                     self._scopes.set(value, "name", scope, name)
 
     # -- nodes and values --------------------------------------------------------------------------------------------

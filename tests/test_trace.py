@@ -272,6 +272,25 @@ def test_unused_parameters_are_recorded():
     assert [v.name for v in graph.parameters() if v.id not in taken] == ["idle.weight", "idle.bias"]
 
 
+def test_frozen_parameters_and_buffers_are_no_data():
+    model = nn.Sequential(nn.Conv2D(3, 2, 1, rng=0), nn.BatchNorm2D(2), nn.Conv2D(2, 2, 1, rng=1)).eval()
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    x = tg.Tensor(np.ones((1, 3, 2, 2), np.float32))
+    x.name = "x"
+    with tg.trace() as graph:
+        model(x).sum().backward()
+    kinds = {v.name: v.kind for v in graph.values if v.name and v.kind != "gradient"}
+    assert kinds == {
+        "x": "input", "0.weight": "frozen", "0.bias": "frozen", "1.weight": "parameter", "1.bias": "parameter",
+        "1.running_mean": "state", "1.running_var": "state", "2.weight": "parameter", "2.bias": "parameter",
+    }  # fmt: skip
+    kept = {v.id for v in graph.values if v.kind in ("parameter", "frozen", "state")}
+    beside = {graph.values[s.value].buffer: graph.values[s.value].nbytes
+              for n in graph.nodes for s in n.saved if s.value not in kept}  # fmt: skip
+    assert graph.saved_bytes() == sum(beside.values())
+
+
 # -- trouble ------------------------------------------------------------------------------------------------------------------
 
 

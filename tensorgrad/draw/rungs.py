@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..graph import _plain
+from ..graph import HELD, _plain
 from . import text, updates, upkeep
 from .picture import PHASES, Array, Back, Edge, Input, Mark, Op, Param, Saved
 
@@ -87,7 +87,7 @@ class Rungs:
             out = graph.values[node.outputs[0]]
             op.out = self.array(out)
             op.gradient = self._arriving.get(out.id)
-            op.name = "" if out.kind in ("parameter", "state") else text.clean(out.name or "")
+            op.name = "" if out.kind in HELD else text.clean(out.name or "")
             names = {saved.value: saved.name for saved in node.saved}
             for k, v in enumerate(node.outputs[1:], 1):
                 op.extras[text.clean(names.get(v, f"output {k}"))] = self.array(graph.values[v])
@@ -110,7 +110,7 @@ class Rungs:
             if v is None:
                 continue
             value, name = self.graph.values[v], text.clean(node.argument_names[k])
-            if value.kind in ("parameter", "state"):
+            if value.kind in HELD:
                 self._take_param(op, value, name)
             elif value.kind == "constant" and value.number is not None and v not in self._producer:
                 op.numbers.append(f"{name} = {text.number(value.number)}")
@@ -152,7 +152,7 @@ class Rungs:
             grad=None if gradient is None else gradient.norm,
             grad_number=None if gradient is None else gradient.number,
             grad_nonfinite=gradient is not None and (gradient.finite is False or not math.isfinite(gradient.norm or 0.0)),
-            role="parameter" if value.kind == "parameter" else "state",
+            role=value.kind,
             shared="" if counted_in == op.id else counted_in,
         )
         if shown_in == op.id:
@@ -191,7 +191,7 @@ class Rungs:
                 entry.made_by = self.home.get(maker, "")
             elif maker is None:
                 entry.made_by = self._inputs.get(value.id, "")
-            if value.kind in ("parameter", "state"):
+            if value.kind in HELD:
                 entry.role = "parameter"
             elif value.buffer >= 0:
                 before, where = self._kept.get(value.buffer, (0, op.id))
@@ -256,7 +256,7 @@ class Rungs:
 
     def _sum(self, op: Op, node: GraphNode) -> None:
         total = op.sum
-        own = [p for p in op.params if p.role == "parameter"]
+        own = [p for p in op.params if p.role != "state"]
         counted = [p for p in own if not p.shared]
         stands = [node.id, *(n for back in op.backs for n in back.nodes), *(n for update in op.updates for n in update.nodes)]
         total.ops, total.nodes = 1, len(stands)

@@ -113,6 +113,23 @@ def test_running_averages_stand_with_the_op_that_they_are_of():
     assert picture.total.flops["forward"] == graph.flops("forward")
 
 
+def test_frozen_parameters_and_buffers_stand_in_the_lane_of_parameters():
+    model = nn.Sequential(nn.Conv2D(3, 2, 1, rng=0), nn.BatchNorm2D(2)).eval()
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    with tg.trace() as graph:
+        model(tg.Tensor(np.ones((1, 3, 2, 2), np.float32)))
+    picture = build(graph)
+    held = {p.name: p.role for row in picture.rows if isinstance(row, Op) for p in row.params}
+    assert held == {
+        "weight": "parameter", "bias": "parameter", "running_mean": "state", "running_var": "state",
+    }  # fmt: skip
+    conv = next(row for row in picture.rows if isinstance(row, Op))
+    assert [(p.name, p.role) for p in conv.params] == [("weight", "frozen"), ("bias", "frozen")]
+    assert [row.name for row in picture.rows if isinstance(row, Input)] == ["x"]
+    assert picture.total.parameters == sum(p.size for p in model.parameters())
+
+
 def test_an_assignment_that_no_op_or_module_asked_for_is_a_rung():
     x, state = tg.Tensor([1.0]), tg.Tensor([0.0])
     with tg.trace() as graph:
