@@ -85,14 +85,14 @@ def test_blas_has_its_threads_back_when_the_last_one_is_through():
     inside, leave = threading.Event(), threading.Event()
 
     def stay() -> None:
-        with blas_on_one_thread():
+        with blas_on_one_thread:
             inside.set()
             leave.wait(30)
 
     other = threading.Thread(target=stay)
     other.start()
     inside.wait(30)
-    with blas_on_one_thread(), blas_on_one_thread():
+    with blas_on_one_thread, blas_on_one_thread:
         assert blas_threads() == [1] * len(before)
     assert blas_threads() == [1] * len(before)
     leave.set()

@@ -5,9 +5,8 @@ whole: a tile of it is made, used and forgotten while it is in cache. The window
 the pooling block, so that pooling compares long contiguous runs. The way back gathers the columns anew, which costs
 less than keeping them.
 
-All of it is prepared once, as a list of NumPy calls on views made beforehand, and made again and again. Between two
-such calls a
-thread holds the interpreter's lock for less than a microsecond, so that two threads hardly ever wait for each other.
+All of it is prepared once, as a list of NumPy calls on views made beforehand, and made again and again. Between two such
+calls a thread holds the interpreter's lock for less than a microsecond, so that two threads hardly ever wait for each other.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from .windows import Axis, Pair
 from .winners import largest, largest_and_won, to_winners
 
 TILE_BYTES = 1 << 22
-"""About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since
-calls last longer."""
+"""About how much memory a tile takes, its columns and its output: more than fits in a core's own cache pays, since calls
+last longer."""
 
 TILE_COLUMNS = 8192
 """About so many columns a tile has at least, so that products run at full speed; unless they take four times that memory."""
@@ -82,8 +81,7 @@ class Geometry:
         self.places = block[0] * block[1]
         self.axes = (vertical, horizontal)
         # The order of a tile's windows. By their place in the block, pooling compares long runs of memory; row by row,
-        # columns are
-        # copied in long runs. What there is more of decides.
+        # columns are copied in long runs. What there is more of decides.
         by_place = self.length <= 4 * self.filters
         self.order = (0, 1, 2, 3, 4) if by_place else (2, 0, 3, 1, 4)  # of (ph, pw, R, Q, N) in memory
 
@@ -277,8 +275,8 @@ def backward(
     Args:
         won: what `forward` left, or None if nothing follows the convolution and its bias.
         cotangent: where the cotangent of the convolution's output is wanted, (F, ph, pw, PH, PW, N), or None.
-        scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is
-        wanted in; or None.
+        scattered: the weights, and a framed image (C, H, W, N) that the worker's share of the images' cotangent is wanted in;
+            or None.
     """
     sums = None if scattered is None else worker.where.windows(scattered[1])
     calls: list[Call] = [partial(gradients.sums.fill, 0), partial(gradients.b.fill, 0)]
@@ -309,8 +307,8 @@ def scatter_add(columns: np.ndarray, windows: np.ndarray) -> list[Call]:
 
 
 def turn(w: np.ndarray, groups: int, out: np.ndarray) -> None:
-    """The filters that lead back from the output to the images, for a stride of 1: (F, C/groups, KH, KW) -> (C,
-    F/groups, KH, KW)."""
+    """The filters that lead back from the output to the images, for a stride of 1:
+    (F, C/groups, KH, KW) -> (C, F/groups, KH, KW)."""
     filters, channels, *kernel = w.shape
     swapped = w[:, :, ::-1, ::-1].reshape(groups, filters // groups, channels, *kernel).transpose(0, 2, 1, 3, 4)
     np.copyto(out.reshape(swapped.shape), swapped)

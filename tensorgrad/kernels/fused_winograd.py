@@ -209,7 +209,7 @@ def correlate(
     where = Grid(x.shape, w.shape, vertical, horizontal, 1, (1, 1))
     result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)
     carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
-    with blas_on_one_thread():
+    with blas_on_one_thread:
         transform_filters(w, carried)
         _run([forward(worker, carried, b, False, None, result) for worker in _workers(where, x)])
     return delivered(result, out)
@@ -229,7 +229,7 @@ def weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], vertical: 
     where = Grid(x.shape, shape, vertical, horizontal, 1, (1, 1))
     cotangent, workers = batch_innermost(y), _workers(where, x)
     parts = [Gradients(where, x.dtype) for _ in workers]
-    with blas_on_one_thread():
+    with blas_on_one_thread:
         _run([backward(worker, cotangent, None, part, None) for worker, part in zip(workers, parts, strict=True)])
         return np.ascontiguousarray(np.sum([part.w for part in parts], axis=0))
 

@@ -28,7 +28,7 @@ def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     work = x.size * y.shape[1] if x.ndim == y.ndim == 2 else 0
     if work <= ALONE or SMALL < work < LARGE:
         return np.matmul(x, y)
-    with blas_on_one_thread():
+    with blas_on_one_thread:
         if work <= SMALL:
             return np.matmul(x, y)
         out = np.empty((len(x), y.shape[1]), np.result_type(x, y))

@@ -1,5 +1,4 @@
-"""Elementwise updates as NumPy calls prepared once, on pieces that stay in the processor's cache while all their
-operations run.
+"""Elementwise updates as NumPy calls prepared once, on pieces that stay in the processor's cache while all operations run.
 
 A replayed step makes the same calls again and again; an update outside of one prepares them and makes them once.
 """

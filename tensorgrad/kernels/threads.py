@@ -12,7 +12,6 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from typing import Any
 
@@ -94,20 +93,20 @@ def team() -> Team:
     return Team()
 
 
-class _OneThread:
-    """Inside, in whichever threads, the BLAS libraries underneath NumPy start no threads of their own."""
+class OneThread:
+    """A context in which the BLAS libraries underneath NumPy start no threads of their own. Several threads may be in it."""
 
     def __init__(self) -> None:
-        import threadpoolctl  # here, since it takes a while
-
-        self._libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
         self._lock = threading.Lock()
         self._inside = 0
+        self._libraries: list[Any] | None = None
         self._before: list[int] = []
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
+                if self._libraries is None:
+                    self._libraries = _blas_libraries()
                 self._before = [library.get_num_threads() for library in self._libraries]
                 for library in self._libraries:
                     library.set_num_threads(1)
@@ -121,16 +120,19 @@ class _OneThread:
                     library.set_num_threads(count)
 
 
-@functools.cache
-def blas_on_one_thread() -> AbstractContextManager[None]:
-    """A context in which BLAS starts no threads of its own; several threads may be in it."""
-    return _OneThread()
+def _blas_libraries() -> list[Any]:
+    import threadpoolctl  # here, since it takes a while
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+blas_on_one_thread = OneThread()
 
 
 def _forget_threads() -> None:
-    """A forked process begins with one thread alone, and without what the others hold."""
+    """A forked process begins with one thread alone, and holds no locks of others."""
     team.cache_clear()
-    blas_on_one_thread.cache_clear()
+    blas_on_one_thread.__init__()
 
 
 if hasattr(os, "register_at_fork"):

@@ -126,7 +126,7 @@ class Runner:
         self._read_outside()
         for value, argument in zip(program.arguments, arguments, strict=True):
             np.copyto(self._slots[value], argument)
-        with blas_on_one_thread() if self.splits_products else nullcontext():
+        with blas_on_one_thread if self.splits_products else nullcontext():
             for work in self._works:
                 work()
         results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in program.results]

@@ -77,7 +77,7 @@ def replay_rows(
         compiled(*arguments)
     runner, graph = compiled._latest.runner, compiled.plan().graph
     rows = []
-    with blas_on_one_thread() if runner.splits_products else nullcontext():
+    with blas_on_one_thread if runner.splits_products else nullcontext():
         for node, stages in zip(graph.nodes, runner.stages, strict=True):
             works = [as_work(stage) for stage in stages]
             taken = least(lambda works=works: [work() for work in works], times) if works else 0.0
