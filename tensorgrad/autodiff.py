@@ -184,6 +184,8 @@ def _apply_rules(
         except Exception as error:
             name = node.pullback.primitive.argument_names(call.index + 1)[call.index]
             error.add_note(f"This was in the backward pass of {node.name}, in the rule for its input {name}.")
+            if recorder is not None:
+                recorder.rule_failed(name, error)
             raise
         if gi._data.dtype != target.dtype:
             gi = ops.astype(gi, target.dtype)

@@ -95,6 +95,7 @@ class GraphNode:
             beginning of the block) to the end of its kernel, without what recording took. So the nodes' times add up to
             nearly all of `Graph.seconds`, and Python code that led to a node, such as the engine's, counts as its time.
         error: what the kernel raised, on the node where a step failed.
+        rule_error: what one of its rules raised by itself, on the forward node whose backward pass failed.
     """
 
     id: int
@@ -116,6 +117,7 @@ class GraphNode:
     flops: int = 0
     seconds: float | None = None
     error: str | None = None
+    rule_error: str | None = None
 
 
 class Graph:

@@ -129,6 +129,11 @@ class Recorder:
             if self._pass not in self._origin.reached_by:
                 self._origin.reached_by.append(self._pass)
 
+    def rule_failed(self, name: str, error: Exception) -> None:
+        """The rule of the node entered, for its input of this name, has raised, perhaps since a kernel has."""
+        if self._origin is not None and self.graph.nodes[-1].error is None:
+            self._origin.rule_error = f"the rule for {name}: {type(error).__name__}: {error}"
+
     def gradient(self, leaf: Tensor) -> None:
         """A leaf's `.grad` has been set."""
         array = leaf._grad._data

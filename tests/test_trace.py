@@ -330,6 +330,27 @@ def test_a_backward_that_raises_is_marked():
     ]
 
 
+@pytest.mark.parametrize("broken", ["raises", "returns no tensor"])
+def test_a_rule_that_fails_in_its_own_python_is_marked(broken):
+    @tg.primitive
+    def trace_test_square(x):
+        return x * x
+
+    trace_test_square.vjp(x=lambda g, x: (g * x).no_such_method() if broken == "raises" else 3.0)
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    trace = tg.trace()
+    try:
+        with pytest.raises((AttributeError, TypeError)), trace:
+            trace_test_square(tg.exp(x)).sum().backward()
+    finally:
+        del PRIMITIVES["trace_test_square"]
+    nodes = trace.graph.nodes
+    assert not any(node.error for node in nodes)
+    (failed,) = [node for node in nodes if node.rule_error]
+    assert (failed.primitive, failed.phase, failed.id) == ("trace_test_square", "forward", 1)
+    assert failed.rule_error.startswith("the rule for x: ")
+
+
 @pytest.mark.parametrize("ignored_inside", [False, True])
 def test_the_first_nonfinite_value_is_found(ignored_inside):
     x = tg.Tensor([0.0, 1.0], requires_grad=True)

@@ -235,7 +235,8 @@ class Rungs:
             if reason == "needs no gradient" and len(names) > 1:
                 said = "need no gradient"
             op.stops.append(said if reason == "no_grad" else f"{', '.join(names)} {said}")
-        if any(node.tracked) and not op.backs and node.error is None and node.phase == "forward":
+        failed = node.error or node.rule_error
+        if any(node.tracked) and not op.backs and not failed and node.phase == "forward":
             op.stops.append("no gradient came here")
 
     # -- marks and sums ----------------------------------------------------------------------------------------------
@@ -248,6 +249,8 @@ class Rungs:
             error = next((n.error for n in nodes if n.error), None)
             if error:
                 op.marks.append(Mark(lane, "error", text.clean(error)))
+            if lane == op.lane and node.rule_error:
+                op.marks.append(Mark("backward" if op.backs else lane, "error", text.clean(node.rule_error)))
             if self._first_nonfinite in bad:
                 kind = _what_nonfinite(self.graph.values[self._first_nonfinite])
                 op.marks.append(Mark(lane, "nonfinite", f"the first {kind} appears here", first=True))

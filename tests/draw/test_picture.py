@@ -213,6 +213,25 @@ def test_trouble_is_marked_where_it_begins(graphs):
     assert failed.inputs[0].array.shape == [16, 1352]
 
 
+@pytest.mark.parametrize(("begins", "lane"), [(True, "backward"), (False, "forward")])
+def test_a_rule_that_fails_is_marked_where_there_is_a_card_for_it(begins, lane):
+    @tg.primitive
+    def picture_test_square(x):
+        return x * x
+
+    picture_test_square.vjp(x=lambda g, x: (g * x if begins else g).no_such_method())
+    trace = tg.trace()
+    try:
+        with pytest.raises(AttributeError), trace:
+            picture_test_square(tg.Tensor([1.0, 2.0], requires_grad=True)).sum().backward()
+    finally:
+        del tg.PRIMITIVES["picture_test_square"]
+    (failed,) = [op for op in ops(build(trace.graph)) if op.marks]
+    assert failed.op == "picture_test_square"
+    assert [(m.lane, m.kind, m.text.partition(":")[0]) for m in failed.marks] == [(lane, "error", "the rule for x")]
+    assert not failed.stops
+
+
 def test_unused_parameters_are_shown():
     class Half(nn.Module):
         def __init__(self):
