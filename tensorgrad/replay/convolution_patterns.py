@@ -117,10 +117,8 @@ class Finder:
 
     def _cotangents(self, conv: PrimitiveStep) -> list[int]:
         """Values that are treated as the cotangent of the convolution's output."""
-        x, w = conv.inputs[:2]
-        of_w = [s.inputs[0] for s in self.using(x, conv2d_weight_grad, place=1) if self._is_of(s, conv)]
-        of_x = [s.inputs[0] for s in self.using(w, conv2d_input_grad, place=1) if self._is_of(s, conv)]
-        return list(dict.fromkeys([*of_w, *of_x]))
+        of_w = [s.inputs[0] for s in self.using(conv.inputs[0], conv2d_weight_grad, place=1) if self._is_of(s, conv)]
+        return list(dict.fromkeys(of_w))
 
     def _heads(self, conv: PrimitiveStep, cotangent: int) -> list[PrimitiveStep]:
         """The steps that make gradients of the convolution from its cotangent, at most one for each input."""
