@@ -42,8 +42,9 @@ def test_powers_of_negative_and_infinite_slope():
 def test_powers_by_their_exponent():
     np.testing.assert_allclose(derivatives(lambda x: x**x, [2.0])[1], [6.772588722239782], rtol=1e-15)
     np.testing.assert_array_equal(derivatives(lambda y: 0.0**y, [0.0, 2.0])[1], [0, 0])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         assert np.isnan(derivatives(lambda y: (-2.0) ** y, [3.0])[1]).all()
+        np.testing.assert_array_equal(derivatives(lambda y: 0.0**y, [-1.0])[1], [-np.inf])
 
 
 def test_the_mixed_derivative_of_a_power_at_exponent_zero():
