@@ -84,6 +84,10 @@ class Compiled:
             results = kind.runner.run([t._data for t in tensors])
             return with_copies(kind.returned, results)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy knows the function, or the copy's own method, and records it anew."""
+        return compile, (self._fn,)
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A method, where the function was compiled in the body of a class."""
         return self if instance is None else MethodType(self, instance)
@@ -130,9 +134,11 @@ class Compiled:
         """A replay, undone and compared with a run of the function itself, which then stands."""
         program = kind.runner.program
         before = Snapshot(program)
-        results = kind.runner.run([t._data for t in tensors])
-        after = Snapshot(program)
-        before.restore()
+        try:
+            results = kind.runner.run([t._data for t in tensors])
+            after = Snapshot(program)
+        finally:
+            before.restore()
         returned = self._call(given, tensors)
         require_same_return(kind.returned, returned)
         copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
@@ -173,7 +179,8 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
 
     The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
-    replayed and compared with `fn`. From then on `fn` does not run. The result equals that of `fn` to rounding.
+    replayed and compared with `fn`. From then on `fn` does not run. The result equals that of `fn` to rounding. If a replay
+    is interrupted by an error, as where a label is out of range, then what it was about to update is old, new, or part of both.
 
     Raises:
         ReplayError: at a call, if `fn` does what a replay could not repeat, with the line: it reads a tensor's value,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import pickle
+import signal
 import tracemalloc
 import weakref
 
@@ -457,6 +461,36 @@ def test_a_method_may_be_compiled(rng):
         x = rng.random(4, dtype=np.float32)
         assert np.array_equal(small(x).data, x * 2) and np.array_equal(large(x, twice=k > 2).data, x * 10 * (1 + (k > 2)))
     assert Scaled.__call__.__doc__ == "factor x" and "multiply" in str(small.__call__.plan())
+
+
+class Doubling(nn.Module):
+    def __init__(self):
+        self.weight = nn.Parameter([2.0])
+        self.fast = tg.compile(self.slow)
+
+    def slow(self, x):
+        return self.weight * x
+
+
+def test_a_copy_of_an_object_compiles_the_copys_own_method():
+    model = Doubling()
+    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        tg.assign(made.weight, [3.0])
+        for k in range(4):
+            assert made.fast(np.full(1, k, np.float32)).item() == 3 * k and model.fast(np.ones(1)).item() == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_replays_what_its_parent_has_compiled(everything_is_large, rng):
+    compiled = tg.compile(mlp())
+    x = rng.random((8, 12), dtype=np.float32)
+    expected = [compiled(x).data for _ in range(4)][-1]
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # instead of waiting forever for a thread that only the parent has
+        os._exit(0 if np.array_equal(compiled(x).data, expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_users_own_primitive_replays(registry):

@@ -260,6 +260,33 @@ def test_labels_out_of_range_are_still_refused_in_a_replay():
         compiled(X, np.array([0, 7]))
 
 
+def test_an_error_in_the_replay_that_is_compared_leaves_state_as_it_was():
+    layers = nn.Conv2D(2, 4, 3, bias=False, rng=0), nn.BatchNorm2D(4), nn.Flatten(), nn.Linear(64, 3, rng=1)
+    model = nn.Sequential(*layers)
+    optimizer = nn.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+
+    def step(x, t):
+        optimizer.zero_grad()
+        loss = nn.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def state():
+        tensors = [*model.parameters(), *model.buffers()]
+        return [t.data.tobytes() for t in tensors], [t.version for t in tensors]
+
+    compiled, images = tg.compile(step).check(every=2), np.random.default_rng(0).random((5, 2, 6, 6), dtype=np.float32)
+    for _ in range(5):  # the next replay is compared, and finds its memory shown by the one before
+        compiled(images, np.zeros(5, int))
+    before = state()
+    with pytest.raises(ValueError, match="label"):
+        compiled(images, np.full(5, 9))
+    assert state() == before
+    compiled(images, np.zeros(5, int))
+    assert state() != before
+
+
 def test_there_is_no_plan_before_the_second_call():
     compiled = tg.compile(lambda x: x * 2.0)
     compiled(X)
