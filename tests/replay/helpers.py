@@ -1,4 +1,4 @@
-"""Running one step twice: as it is, and compiled."""
+"""Training steps, and running one step twice: as it is, and compiled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import nn
 import tensorgrad as tg
 
 
@@ -46,3 +47,22 @@ def tensors(result: Any) -> list[tg.Tensor]:
     if isinstance(result, tg.Tensor):
         return [result]
     return [t for part in result for t in tensors(part)] if isinstance(result, tuple | list) else []
+
+
+def training(model, optimizer, loss=nn.cross_entropy):
+    def step(x, t):
+        optimizer.zero_grad()
+        value = loss(model(x), t)
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step, model.parameters()
+
+
+def batches(rng, count, shape, classes=10):
+    return [(rng.random(shape, dtype=np.float32), rng.integers(0, classes, shape[0])) for _ in range(count)]
+
+
+def mlp(rng=0):
+    return nn.Sequential(nn.Linear(12, 16, rng=rng), nn.Tanh(), nn.Linear(16, 10, rng=rng))
