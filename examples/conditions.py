@@ -241,7 +241,7 @@ def conclusion(results: list[dict], factors: list[str]) -> str:
 
 def save_plots(results: list[dict], factors: list[str], path: Path) -> None:
     """A panel for each condition: every seed a point, their means a line, the starting point in another colour."""
-    columns = min(4, len(factors))
+    columns = math.ceil(math.sqrt(len(factors)))
     rows = -(-len(factors) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
     figure.suptitle("Test accuracy when one condition changes: each point a seed, the line their mean, diamonds the start")
