@@ -80,7 +80,17 @@ def test_halves_hold_each_job_once_and_none_is_empty(count):
     assert halves(jobs, worthwhile=False) == ([jobs] if jobs else [])
 
 
-def test_blas_has_its_threads_back_when_the_last_one_is_through():
+def test_blas_runs_on_one_thread_inside_and_has_its_threads_back_outside():
+    before = blas_threads()
+    with blas_on_one_thread:
+        with blas_on_one_thread:
+            assert blas_threads() == [1] * len(before)
+        assert blas_threads() == [1] * len(before)
+    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("last", ["first in", "second in"])
+def test_blas_has_its_threads_back_whoever_leaves_last(last):
     before = blas_threads()
     inside, leave = threading.Event(), threading.Event()
 
@@ -90,13 +100,20 @@ def test_blas_has_its_threads_back_when_the_last_one_is_through():
             leave.wait(30)
 
     other = threading.Thread(target=stay)
-    other.start()
-    inside.wait(30)
-    with blas_on_one_thread, blas_on_one_thread:
-        assert blas_threads() == [1] * len(before)
-    assert blas_threads() == [1] * len(before)
+    if last == "first in":
+        other.start()
+        assert inside.wait(30)
+        with blas_on_one_thread:
+            pass
+    else:
+        with blas_on_one_thread:
+            other.start()
+            assert inside.wait(30)
     leave.set()
     other.join(30)
+    assert blas_threads() == before
+    with blas_on_one_thread:
+        pass
     assert blas_threads() == before
 
 

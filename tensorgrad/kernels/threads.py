@@ -94,28 +94,39 @@ def team() -> Team:
 
 
 class OneThread:
-    """A context in which the BLAS libraries underneath NumPy start no threads of their own. Several threads may be in it."""
+    """A context in which the BLAS libraries underneath NumPy start no threads of their own.
+
+    This concerns the whole process. So a thread that comes while another one is inside changes nothing, and the first one
+    puts back what it has found. (threadpoolctl, for its part, lets only one thread of a process change this for OpenBLAS; where
+    that is another one, all stays as it is, and only time is lost.)
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._owner: int | None = None  # the thread that is inside, and how deep
+        self._depth = 0
         self._libraries: list[Any] | None = None
         self._before: list[int] = []
 
     def __enter__(self) -> None:
+        me = threading.get_ident()
         with self._lock:
-            if not self._inside:
+            if self._owner is None:
                 if self._libraries is None:
                     self._libraries = _blas_libraries()
                 self._before = [library.get_num_threads() for library in self._libraries]
                 for library in self._libraries:
                     library.set_num_threads(1)
-            self._inside += 1
+                self._owner = me
+            self._depth += self._owner == me
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            if self._owner != threading.get_ident():
+                return
+            self._depth -= 1
+            if not self._depth:
+                self._owner = None
                 for library, count in zip(self._libraries, self._before, strict=True):
                     library.set_num_threads(count)
 
