@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from .threads import Call, at_once, blas_on_one_thread
+from .threads import at_once, blas_on_one_thread
 
 ALONE = 1 << 18
 """Multiply-adds up to which BLAS takes one thread of its own accord."""
@@ -32,15 +32,12 @@ def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if work <= SMALL:
             return np.matmul(x, y)
         out = np.empty((len(x), y.shape[1]), np.result_type(x, y))
-        at_once(halves(x, y, out))
+        at_once([partial(np.matmul, x[rows], y[:, columns], out=out[rows, columns]) for rows, columns in halves(out.shape)])
         return out
 
 
-def halves(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> list[Call]:
-    """The two halves of x @ y, cut along the longer side of `out`, which they are written into."""
-    rows, columns = out.shape
-    if rows >= columns:
-        parts = slice(0, rows // 2), slice(rows // 2, rows)
-        return [partial(np.matmul, x[part], y, out=out[part]) for part in parts]
-    parts = slice(0, columns // 2), slice(columns // 2, columns)
-    return [partial(np.matmul, x, y[:, part], out=out[:, part]) for part in parts]
+def halves(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """The rows and the columns of both halves of a matrix, which is cut along its longer side."""
+    length, everything = max(shape), slice(None)
+    parts = slice(0, length // 2), slice(length // 2, length)
+    return [(part, everything) if shape[0] == length else (everything, part) for part in parts]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.threads import in_turn
+from ..kernels.matrix import halves
+from ..kernels.threads import Call, in_turn
 from ..ops.matmul import linear_, matmul_
 from . import work
 from .program import PrimitiveStep, Program, Stage
@@ -28,17 +29,16 @@ class ProductStep(PrimitiveStep):
             y = y.T if self.attributes["transpose_y"] else y
         if out.strides[0] < out.strides[1]:  # the rows lie innermost: BLAS is given the product's transpose
             x, y, out, b = y.T, x.T, out.T, None if b is None else b[:, None]
-        rows, columns = out.shape
-        if rows * columns * x.shape[1] < work.LARGE_PRODUCT or max(rows, columns) < 2:
+        if out.size * x.shape[1] < work.LARGE_PRODUCT or max(out.shape) < 2:
             return [[_product(x, y, b, out)]]
-        if rows >= columns:
-            parts = (slice(0, rows // 2), slice(rows // 2, rows))
-            return [[_product(x[p], y, b if b is None or b.ndim == 1 else b[p], out[p]) for p in parts]]
-        parts = (slice(0, columns // 2), slice(columns // 2, columns))
-        return [[_product(x, y[:, p], b if b is None or b.ndim == 2 else b[p], out[:, p]) for p in parts]]
+        parts = [
+            (rows, columns, None if b is None else b[columns] if b.ndim == 1 else b[rows])
+            for rows, columns in halves(out.shape)
+        ]
+        return [[_product(x[rows], y[:, columns], bias, out[rows, columns]) for rows, columns, bias in parts]]
 
 
-def _product(x: np.ndarray, y: np.ndarray, b: np.ndarray | None, out: np.ndarray) -> Any:
+def _product(x: np.ndarray, y: np.ndarray, b: np.ndarray | None, out: np.ndarray) -> Call:
     product = partial(np.matmul, x, y, out=out)
     return product if b is None else in_turn([product, partial(np.add, out, b, out=out)])
 
