@@ -166,7 +166,7 @@ def _compiled_accuracy(model: Module) -> Callable[..., float]:
         was_training = model.training
         model.eval()
         try:
-            return evaluate(predict, batches, threads=1)  # what is compiled has threads of its own
+            return evaluate(predict, batches)
         finally:
             model.train(was_training)
 

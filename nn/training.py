@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import csv
-import functools
-import itertools
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +19,6 @@ from .files import replacing
 from .losses import accuracy, cross_entropy
 from .module import Module
 from .optim import Optimizer, clip_grad_norm
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
 
 COLORS = ("#0067A5", "#B83A0B", "#00704F", "#8E3A7A", "#8A5A00")
 STYLES = ("-", "--", "-.", ":")
@@ -66,49 +60,30 @@ def training_step(
     return step
 
 
-def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarray, np.ndarray]], *, threads: int = 2) -> float:
+def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     """The accuracy of a classifier over all batches: without a graph, and with every layer of a Module acting as in use.
 
     Args:
         model: from images (N, ...) to logits (N, K): a Module, or any function.
         batches: pairs of images and labels, such as `nn.data.batches` gives with shuffle=False. Some 200 images each are
             fast: few enough that memory for their activations is used again and again.
-        threads: how many batches to work on at a time. NumPy computes without the interpreter's lock, so two take little
-            more than half the time of one; the result is the same. What `tg.compile` made has threads of its own: give it 1.
     """
-    from concurrent.futures import ThreadPoolExecutor  # here, as it takes a while
-
     right = seen = 0
     module = model if isinstance(model, Module) else None
     was_training = module is not None and module.training
-
-    def count_right(images: np.ndarray, labels: np.ndarray) -> int:
-        with tg.no_grad():
-            return round(accuracy(model(images), labels) * len(labels))
-
-    remaining = iter(batches)
     if module is not None:
         module.eval()
     try:
-        with ThreadPoolExecutor(threads) as pool, _thread_pools().limit(limits=1 if threads > 1 else None, user_api="blas"):
-            while group := list(itertools.islice(remaining, threads)):
-                counts = [pool.submit(contextvars.copy_context().run, count_right, *batch) for batch in group]
-                right += sum(count.result() for count in counts)
-                seen += sum(len(labels) for _, labels in group)
+        with tg.no_grad():
+            for images, labels in batches:
+                right += round(accuracy(model(images), labels) * len(labels))
+                seen += len(labels)
     finally:
         if module is not None:
             module.train(was_training)
     if not seen:
         raise ValueError("evaluate: there are no batches to evaluate on")
     return right / seen
-
-
-@functools.cache
-def _thread_pools() -> ThreadpoolController:
-    """Those of the libraries underneath NumPy, found once, as the search takes a while."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 class History:

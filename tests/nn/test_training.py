@@ -30,13 +30,12 @@ class SignOfFirst(nn.Module):
 # -- evaluation ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_evaluate_counts_over_batches_of_all_sizes(threads):
+def test_evaluate_counts_over_batches_of_all_sizes():
     x, t = np.array([[1.0], [1.0], [-1.0], [1.0], [-1.0]], np.float32), np.array([1, 1, 1, 1, 0])
-    assert evaluate(SignOfFirst(), nn.data.batches(x, t, 2, shuffle=False), threads=threads) == 4 / 5
+    assert evaluate(SignOfFirst(), nn.data.batches(x, t, 2, shuffle=False)) == 4 / 5
 
 
-def test_evaluate_hands_on_an_error_from_its_threads():
+def test_evaluate_leaves_the_mode_as_it_was_if_the_model_raises():
     model, batches = SignOfFirst(), [(np.ones((1, 1), np.float32), np.array([1]))] * 4 + [(np.ones((1, 2)), np.array([1]))]
     with pytest.raises(ValueError, match="matmul"):
         evaluate(model, batches)
