@@ -338,7 +338,8 @@ def primitive(kernel: Callable[..., Any] | None = None, **settings: Any) -> Any:
         extras: names of further outputs; the kernel then returns (out, *extras). They have no gradient:
             integers, booleans, or figures that no rule differentiates through.
         view: the output may share the first input's memory.
-        elementwise: each output element depends on the inputs' elements at its place alone.
+        elementwise: each output element depends on the inputs' elements at its place alone. If the kernel takes `out=` too,
+            pieces of large arrays are given to it, two at the same time.
         ufunc: the NumPy function that the kernel is no more than a name for; it is then called itself, which is quicker.
         prepare: a function that takes the kernel's arguments, and `out=`, and returns a list of calls without arguments that
             do what the kernel does on these arrays, whatever they hold when the calls are made. A replay makes them
