@@ -124,7 +124,7 @@ class Primitive:
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.takes_out = any(p.name == "out" for p in keywords)
         self.attributes = tuple(p.name for p in keywords if p.name != "out")
-        self._divisible = elementwise and self.takes_out and not extras
+        self._divisible = elementwise and self.takes_out and not (extras or view)
         self._attribute_count = len(self.attributes)
         self._input_count = len(self.inputs)
         self._defaults = {p.name: p.default for p in keywords if p.name != "out" and p.default is not p.empty}
