@@ -64,7 +64,7 @@ def input_grad(
     if _gathers(y.shape, shape, vertical, horizontal):
         turned = w[:, :, ::-1, ::-1].reshape(groups, -1, *w.shape[1:]).transpose(0, 2, 1, 3, 4)
         turned = turned.reshape(shape[1], -1, *w.shape[2:])  # (C, F/groups, KH, KW)
-        return correlate(y, turned, None, _reversed(vertical), _reversed(horizontal), groups, out)
+        return correlate(y, turned, None, vertical.reversed(), horizontal.reversed(), groups, out)
     cotangent = batch_innermost(y)  # (F, OH, OW, N)
     batch, channels = shape[:2]
     image = storage(out, (channels, *shape[2:], batch), y.dtype)
@@ -90,12 +90,6 @@ def _gathers(y_shape: tuple[int, ...], shape: tuple[int, ...], vertical: Axis, h
     To add a number to its place takes about twice as long as to copy it.
     """
     return vertical.stride == horizontal.stride == 1 and np.prod(shape[2:]) * y_shape[1] <= 2 * np.prod(y_shape[2:]) * shape[1]
-
-
-def _reversed(axis: Axis) -> Axis:
-    """The windows of the output's cotangent that go into each place of an image, for a stride of 1."""
-    padding = axis.dilation * (axis.kernel - 1) - axis.padding
-    return Axis(axis.count, axis.kernel, 1, padding, axis.dilation, axis.size)
 
 
 def weight_grad(
