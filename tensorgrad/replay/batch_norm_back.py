@@ -36,10 +36,10 @@ class BatchNormBackStep(Step):
 
 def fuse_batch_norm_gradients(program: Program) -> None:
     """Put the three gradients of each batch norm with weight and bias into one step, where its first one stood."""
-    users = program.users()
     for of_x in [s for s in program.steps if isinstance(s, PrimitiveStep) and s.primitive is batch_norm_input_grad]:
         y, x, _, mean, var = of_x.inputs
-        others = [s for s in users[y] if isinstance(s, PrimitiveStep) and s is not of_x]
+        # Looked up anew for each norm: two that are added share the cotangent y, and each of them takes a sum of it.
+        others = [s for s in program.users()[y] if isinstance(s, PrimitiveStep) and s is not of_x]
         of_weight = [
             s
             for s in others
@@ -50,7 +50,4 @@ def fuse_batch_norm_gradients(program: Program) -> None:
         same_dtype = len({program.values[v].dtype for v in of_x.inputs if v is not None} - {"float16"}) == 1
         if of_weight and of_bias and same_dtype and program.values[y].dtype in ("float32", "float64"):
             parts = [of_x, of_weight[0], of_bias[0]]
-            first = min(parts, key=program.steps.index)
-            made_between = {v for s in program.steps[program.steps.index(first) :] for v in s.outputs}
-            if made_between.isdisjoint(of_x.inputs):
-                program.replace(parts, BatchNormBackStep(parts), first)
+            program.replace(parts, BatchNormBackStep(parts), min(parts, key=program.steps.index))

@@ -55,7 +55,6 @@ class Finder:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.users = program.users()
-        self.kept = program.kept()
 
     def using(self, value: int, primitive: object = None, place: int = 0) -> list[PrimitiveStep]:
         """The steps of that primitive that take the value in that place."""
@@ -66,7 +65,7 @@ class Finder:
         """The convolution with the longest tail that nobody else looks into."""
         for tail in self._tails(conv):
             for group in self._ways_back(Group(conv, tail)):
-                if self._is_closed(group):
+                if self._fits_in(group):
                     return group
         return Group(conv)
 
@@ -142,13 +141,20 @@ class Finder:
             )
         return step.primitive is sum_ and step.attributes == {"axis": (0, 2, 3), "keepdims": False}
 
-    def _is_closed(self, group: Group) -> bool:
-        """Whether all that lies inside is used inside only."""
-        forward = [v for s in [group.conv, *group.tail] for v in s.outputs if v != group.out]
-        back = [s.outputs[0] for s in group.undone]
-        inside = set(map(id, [group.conv, *group.tail, *group.undone, *group.heads]))
-        used = [s for v in forward + back for s in self.users.get(v, [])]
-        return self.kept.isdisjoint(forward + back) and all(id(s) in inside for s in used)
+    def _fits_in(self, group: Group) -> bool:
+        """Whether all that lies inside is used inside only, and both steps have their inputs where they would stand."""
+        program, conv = self.program, group.conv
+        forward, back = [conv, *group.tail], [*group.undone, *group.heads]
+        outputs = [s.outputs[0] for s in group.heads]
+        if not program.is_closed([*forward, *back], [group.out, *outputs]):
+            return False
+        if program.place_for(forward, conv.inputs, [group.out], forward[-1]) is None:
+            return False
+        inputs = [group.g, *conv.inputs[:2]]
+        return not back or program.place_for(back, inputs, outputs, self._first(group.heads)) is not None
+
+    def _first(self, steps: list[PrimitiveStep]) -> PrimitiveStep:
+        return min(steps, key=self.program.steps.index)
 
 
 def fuse_convolutions(program: Program) -> None:
@@ -178,24 +184,26 @@ def _fuse(program: Program, group: Group) -> None:
         won = program.new_value((where.places, where.filters, where.rows, where.columns, where.batch), "bool")
 
     nodes = [group.conv, *group.tail]
+    name = " + ".join(s.name for s in nodes)
+    if group.heads:  # first, since it alone looks into what the forward step makes no more
+        wanted = [HEADS[s.primitive] for s in group.heads]
+        inputs = [group.g, x, w] + [won] * (won is not None)
+        undone = [*group.undone, *group.heads]
+        step = BackwardStep(
+            f"backward of {name}",
+            inputs,
+            [s.outputs[0] for s in group.heads],
+            [node for s in undone for node in s.nodes],
+            where,
+            wanted=wanted,
+            framed=padded,
+        )
+        step.add_own_values(program, dtype)
+        program.replace(undone, step, min(group.heads, key=program.steps.index))
     outputs = [group.out] + [won] * (won is not None) + [program.new_value(frame_shape, dtype)] * padded
     form = {"relu": group.has_relu, "masked": won is not None, "framed": padded}
-    name = " + ".join(s.name for s in nodes)
     forward = ForwardStep(name, x, w, b, outputs, [node for s in nodes for node in s.nodes], where, **form)
     program.replace(nodes, forward, nodes[-1])
-    if not group.heads:
-        return
-
-    wanted = [HEADS[s.primitive] for s in group.heads]
-    inputs = [group.g, x, w] + [won] * (won is not None)
-    outputs = [s.outputs[0] for s in group.heads]
-    undone = [*group.undone, *group.heads]
-    step = BackwardStep(
-        f"backward of {name}", inputs, outputs, [node for s in undone for node in s.nodes], where, wanted=wanted, framed=padded
-    )
-    step.add_own_values(program, dtype)
-    first = min(group.heads, key=program.steps.index)
-    program.replace(undone, step, first)
 
 
 def _lies_batch_innermost(program: Program, value: int) -> bool:

@@ -166,10 +166,38 @@ class Program:
                 found.setdefault(value, []).append(step)
         return found
 
-    def replace(self, old: Sequence[Step], new: Step, at: Step) -> None:
-        """Put one step in the place of several, where one of these stood."""
-        gone = set(map(id, old)) - {id(at)}
-        self.steps = [new if step is at else step for step in self.steps if id(step) not in gone]
+    def is_closed(self, parts: Sequence[Step], outputs: Sequence[int]) -> bool:
+        """Whether of all that these steps make nothing but `outputs` is kept, or used by any other step."""
+        inside = {v for step in parts for v in step.outputs}.difference(outputs)
+        own = set(map(id, parts))
+        used = (v for step in self.steps if id(step) not in own for v in step.inputs)
+        return inside.isdisjoint(self.kept()) and inside.isdisjoint(used)
+
+    def place_for(self, parts: Sequence[Step], inputs: Sequence[int | None], outputs: Sequence[int], at: Step) -> int | None:
+        """Where among the other steps a step can stand that takes the place of `parts`: as near to `at` as possible, after
+        all of its inputs are made and before its outputs are used. None if there is no such place."""
+        own = set(map(id, parts))
+        others = [step for step in self.steps if id(step) not in own]
+        if not {v for step in parts for v in step.outputs}.isdisjoint(inputs):
+            return None
+        earliest = max((k + 1 for k, step in enumerate(others) if not set(step.outputs).isdisjoint(inputs)), default=0)
+        latest = min((k for k, step in enumerate(others) if not set(step.inputs).isdisjoint(outputs)), default=len(others))
+        if earliest > latest:
+            return None
+        wanted = sum(id(step) not in own for step in self.steps[: self.steps.index(at)])
+        return min(max(wanted, earliest), latest)
+
+    def replace(self, parts: Sequence[Step], new: Step, at: Step) -> bool:
+        """Put one step in the place of several, near `at`, one of them. Returns False, and changes nothing, where the
+        program would not be the same: something inside is used elsewhere, or an input is not made in time."""
+        inside = self.is_closed(parts, new.outputs)
+        place = self.place_for(parts, new.inputs, new.outputs, at) if inside else None
+        if place is None:
+            return False
+        own = set(map(id, parts))
+        self.steps = [step for step in self.steps if id(step) not in own]
+        self.steps.insert(place, new)
+        return True
 
 
 def program_of(first: Recording, second: Recording) -> Program:
