@@ -167,6 +167,9 @@ class Recorder:
     def gradient_read(self, leaf: Tensor) -> None:
         """A leaf's `.grad` is looked at, by the user, an optimizer, or a backward pass that adds to it."""
 
+    def gradient_replaced(self, leaf: Tensor) -> None:
+        """A leaf's `.grad` is about to be set by other than a backward pass."""
+
     def gradient_set(self, leaf: Tensor) -> None:
         """A leaf's `.grad` has been set by other than a backward pass."""
 

@@ -144,6 +144,7 @@ class Tensor:
         if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
             got = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"grad must be None or a tensor of the shape {self.shape} of its tensor, not {got}")
+        self._tell("gradient_replaced")
         self._grad = value
         self._tell("gradient_set")
 

@@ -20,12 +20,13 @@ Call = Callable[[], Any]
 
 
 def in_turn(calls: Sequence[Call]) -> Call:
-    """Calls that one thread makes one after the other."""
+    """Calls that one thread makes one after the other. What is returned has them as its attribute `calls`."""
 
     def run() -> None:
         for call in calls:
             call()
 
+    run.calls = calls
     return run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,25 +14,35 @@ from .record import EntryGradient, Recording
 from .refusal import ReplayError, described
 
 
-def require_agreement(first: Recording, second: Recording) -> None:
+class Calls(NamedTuple):
+    """What messages call the two calls that are compared."""
+
+    first: str = "its first call"
+    second: str = "its second"
+    both: str = "its first two calls"
+
+
+FIRST_TWO = Calls()
+CHECKED = Calls("a call recorded before", "this one", "the calls recorded before and this one")
+
+
+def require_agreement(first: Recording, second: Recording, calls: Calls = FIRST_TWO) -> None:
     """Refuse a step whose two recordings differ, and say where they do."""
     a, b = first.graph, second.graph
     for one, other in zip(a.nodes, b.nodes, strict=False):
-        _agreement_of_nodes(one, other, first, second)
+        _agreement_of_nodes(one, other, first, second, calls)
     if len(a.nodes) != len(b.nodes):
         longer = a if len(a.nodes) > len(b.nodes) else b
         extra = longer.nodes[min(len(a.nodes), len(b.nodes))]
         raise ReplayError(
-            f"the step ran {len(a.nodes)} primitives at the first call and {len(b.nodes)} at the second; the first that "
+            f"the step ran {len(a.nodes)} primitives at {calls.first} and {len(b.nodes)} at {calls.second}; the first that "
             f"only one of them ran is {extra.primitive}. {_ADVICE}" + _place(longer, extra)
         )
     if first.given.keys() != second.given.keys() or any(not same_given(x, second.given[v]) for v, x in first.given.items()):
-        raise ReplayError(
-            f"what the step returned or assigned came from outside and changed between its first two calls. {_ADVICE}"
-        )
+        raise ReplayError(f"what the step returned or assigned came from outside and changed between {calls.both}. {_ADVICE}")
     effects = ("arguments", "results", "gradients", "assigned", "expected")
     if any(_effect(first, name) != _effect(second, name) for name in effects):
-        raise ReplayError(f"the step returned, assigned or differentiated other tensors at its second call. {_ADVICE}")
+        raise ReplayError(f"the step returned, assigned or differentiated other tensors at {calls.second}. {_ADVICE}")
 
 
 def require_same_return(first: Any, later: Any) -> None:
@@ -76,16 +86,16 @@ _ADVICE = (
 )
 
 
-def _agreement_of_nodes(one: GraphNode, other: GraphNode, first: Recording, second: Recording) -> None:
+def _agreement_of_nodes(one: GraphNode, other: GraphNode, first: Recording, second: Recording, calls: Calls) -> None:
     graph = second.graph
     if one.primitive != other.primitive:
         raise ReplayError(
-            f"the step ran {one.primitive} at its first call where it ran {other.primitive} at its second. {_ADVICE}"
+            f"the step ran {one.primitive} at {calls.first} where it ran {other.primitive} at {calls.second}. {_ADVICE}"
             + _place(graph, other)
         )
     if one.inputs != other.inputs or not same(one.attributes, other.attributes):
         raise ReplayError(
-            f"{other.primitive} was given other inputs or settings at the second call than at the first. {_ADVICE}"
+            f"{other.primitive} was given other inputs or settings at {calls.second} than at {calls.first}. {_ADVICE}"
             + _place(graph, other)
         )
     for value, name in zip(other.inputs, other.argument_names, strict=True):
@@ -98,8 +108,18 @@ def _agreement_of_nodes(one: GraphNode, other: GraphNode, first: Recording, seco
         if not kept or (now.dtype == "number" and not same(before.number, now.number)):
             what = f"number {before.number} and then {now.number}" if now.dtype == "number" else f"values of shape {now.shape}"
             raise ReplayError(
-                f"the input {name} of {other.primitive} comes from outside of the step and changed between its first two "
-                f"calls: {what}. {_ADVICE}" + _place(graph, other)
+                f"the input {name} of {other.primitive} comes from outside of the step and changed between "
+                f"{calls.both}: {what}. {_ADVICE}" + _place(graph, other)
+            )
+
+
+def require_same_leaves(leaves: dict[int, Tensor], recording: Recording) -> None:
+    """Refuse a step that now takes another tensor in the place of one that its replays read."""
+    for value, leaf in leaves.items():
+        given = recording.given.get(value)
+        if isinstance(given, Tensor) and given is not leaf:
+            raise ReplayError(
+                f"the step used another tensor of shape {leaf.shape} at {CHECKED.second} than at {CHECKED.first}. {_ADVICE}"
             )
 
 

@@ -15,17 +15,15 @@ from ..kernels.heap import release_memory
 from ..kernels.winograd import Switch
 from ..state import current
 from ..tensor import Tensor
-from .agreement import Snapshot, require_same_outcome
-from .compare import require_agreement, require_same_return
-from .fusion import fuse
-from .memory import place
-from .passes import simplify
+from .check import DisagreementError, check
+from .compare import CHECKED, require_agreement, require_same_leaves, require_same_return
+from .fallback import Planner
 from .plan import ReplayPlan
-from .program import program_of
 from .record import Recording, record
 from .refusal import ReplayError
 from .runner import Runner
 from .signature import flatten, rebuild, tensors_in, with_copies
+from .undo import Snapshot
 
 KINDS = 16
 """How many kinds of calls are remembered; of more, the one not seen for longest is forgotten."""
@@ -36,6 +34,7 @@ class Kind:
 
     def __init__(self) -> None:
         self.first: Recording | None = None
+        self.planner: Planner | None = None
         self.runner: Runner | None = None
         self.returned: Any = None  # by the latest recording: what else than tensors a call returns
         self.expected: dict[Tensor, bool] = {}
@@ -73,8 +72,10 @@ class Compiled:
         with self._lock:
             kind = self._kind((key, current().builds_graph, Switch.on))
             self._latest = kind
-            if kind.runner is None:
+            if kind.planner is None:
                 return self._record(kind, (arguments, settings), tensors)
+            if kind.runner is None:
+                return self._eagerly((arguments, settings), tensors)
             kind.runs += 1
             due = not kind.checked or (self._check_every and kind.runs % self._check_every == 0)
             if due:
@@ -110,11 +111,21 @@ class Compiled:
         arguments, settings = rebuild(given, list(tensors))
         return self._fn(*arguments, **settings)
 
+    def _eagerly(self, given: Any, tensors: list[Tensor]) -> Any:
+        returned = self._call(given, tensors)
+        return with_copies(returned, _copies(returned))
+
+    def _recorded(self, given: Any, tensors: list[Tensor], keeps_arrays: bool = False) -> tuple[Any, Recording]:
+        return record(lambda: self._call(given, tensors), tensors, tensors_in, self._title, keeps_arrays)
+
+    @property
+    def _title(self) -> str:
+        return getattr(self._fn, "__name__", "step")
+
     def _record(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
         """A call that runs the function itself, and is recorded."""
-        title = getattr(self._fn, "__name__", "step")
-        returned, recording = record(lambda: self._call(given, tensors), tensors, tensors_in, title)
-        copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
+        returned, recording = self._recorded(given, tensors)
+        copies = _copies(returned)
         kind.latest = recording
         if kind.first is None:
             kind.first = recording
@@ -122,29 +133,48 @@ class Compiled:
         else:
             require_agreement(kind.first, recording)
             require_same_return(kind.returned, returned)
-            program = program_of(kind.first, recording)
-            simplify(program)
-            fuse(program)
-            kind.runner = Runner(program, place(program))
+            kind.planner = Planner(kind.first, recording, self._title)
+            kind.runner = kind.planner.runner()
             kind.first = None
         kind.returned = with_copies(returned, list(copies))
         return with_copies(returned, copies)
 
     def _replay_checked(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
-        """A replay, undone and compared with a run of the function itself, which then stands."""
+        """A run of the function itself, which stands, and a replay that is compared with it and undone."""
         program = kind.runner.program
-        before = Snapshot(program)
+        before = Snapshot(program, copies=True)
+        returned, recording = self._recorded(given, tensors, keeps_arrays=True)
         try:
-            results = kind.runner.run([t._data for t in tensors])
-            after = Snapshot(program)
-        finally:
+            require_same_return(kind.returned, returned)
+            require_agreement(kind.latest, recording, CHECKED)
+            require_same_leaves(program.cells, recording)
+        except ReplayError as error:
+            raise ReplayError(
+                f"a replay came to something else than the step itself, whose own outcome stands: {error}"
+            ) from None
+        copies, after = _copies(returned), Snapshot(program, copies=False)
+        try:
             before.restore()
-        returned = self._call(given, tensors)
-        require_same_return(kind.returned, returned)
-        copies = [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
-        require_same_outcome(program, after, Snapshot(program), results, copies)
-        kind.checked = True
+            check(kind.runner, recording, [t._data for t in tensors], after)
+        except Exception as error:
+            self._distrust(kind, error)
+        else:
+            kind.checked = True
+            kind.planner.settle()
+        finally:
+            after.restore()
         return with_copies(returned, copies)
+
+    def _distrust(self, kind: Kind, error: Exception) -> None:
+        """The replay is wrong: run in a plainer way from now on, unless a kernel of the user's own disagrees with itself."""
+        if isinstance(error, DisagreementError) and error.in_users_primitive:
+            raise ReplayError(
+                f"a replay came to something else than the step itself, whose own outcome stands: {error}. The kernel of a "
+                "primitive must make the same of the same arrays and attributes, and write into none of its inputs."
+            ) from None
+        reason = str(error) if isinstance(error, DisagreementError) else f"it failed with {type(error).__name__}: {error}"
+        kind.planner.lower(reason)
+        kind.runner = kind.planner.runner()
 
     def check(self, every: int) -> Compiled:
         """Compare every so many replays with the function itself, for state that a recording cannot see and that
@@ -167,7 +197,12 @@ class Compiled:
         """The plan of the signature called last: print it, or `save` it as a picture."""
         if self._latest is None or self._latest.runner is None:
             raise ReplayError("there is no plan yet: the first two calls of a signature record it; call the function twice")
-        return ReplayPlan(self._latest.runner, getattr(self._fn, "__name__", "step"))
+        return ReplayPlan(self._latest.runner, self._title)
+
+
+def _copies(returned: Any) -> list[Tensor]:
+    """Copies of the tensors that a step returned."""
+    return [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
 
 
 def compile(fn: Callable[..., Any]) -> Compiled:

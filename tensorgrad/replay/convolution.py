@@ -13,6 +13,7 @@ from ..kernels.fused_convolution import Frame, Geometry, Worker, forward
 from ..kernels.threads import Call, in_turn
 from ..kernels.winograd import POINTS, transform_filters
 from .program import Stage, Step
+from .rounding import norm, tolerance_of
 from .work import in_halves
 
 
@@ -43,6 +44,45 @@ class ForwardStep(Step):
         stages, image = framed_image(x, self.where, rest[0] if self.framed else None)
         target = result.transpose(1, 2, 3, 0)
         return stages + correlation(self.where, image, w, scratch, b, self.relu, won, target)
+
+    def check_own_values(self, values: dict[int, np.ndarray], arrays: dict[int, Any]) -> str | None:
+        """Which place of each block won, and where relu let something pass. Of numbers that tie but for rounding, either may
+        win."""
+        if not self.masked:
+            return None
+        z, mask = values[self.nodes[0].outputs[0]], arrays[self.outputs[1]]
+        conv = self._by_place(z)  # (places, F, PH, PW, N)
+        margin = 10 * tolerance_of([str(z.dtype)]) * norm(np.nan_to_num(z, posinf=0, neginf=0)) / max(z.size, 1) ** 0.5
+        with np.errstate(all="ignore"):
+            largest = conv.max(0)
+            chosen = np.where(mask, conv, -np.inf).max(0)  # the number of the place that won; none: minus infinity
+            right = (mask.sum(0) == 1) & (chosen >= largest - margin)
+            if self.relu:
+                right = (right & (chosen > -margin)) | (~mask.any(0) & (largest <= margin))
+            wrong = np.count_nonzero(~right & np.isfinite(conv).all(0))
+        np.copyto(mask, self._mask(values))
+        return f"in {wrong} of {right.size} blocks another number than the largest has won" if wrong else None
+
+    def _mask(self, values: dict[int, np.ndarray]) -> np.ndarray:
+        """What `won` is where the convolution has the recorded values."""
+        mask = np.ones((self.where.places, 1, 1, 1, 1), bool)
+        for node in self.nodes[1:]:
+            out = values[node.outputs[0]]
+            if node.primitive == "relu":
+                passes = ~(out <= 0)
+                whole = passes.shape[2:] == values[self.nodes[0].outputs[0]].shape[2:]
+                mask = mask & (self._by_place(passes) if whole else passes.transpose(1, 2, 3, 0))
+            else:
+                winners = values[node.outputs[1]].transpose(1, 2, 3, 0)
+                mask = mask & (winners == np.arange(self.where.places).reshape(-1, 1, 1, 1, 1))
+        return mask
+
+    def _by_place(self, images: np.ndarray) -> np.ndarray:
+        """(N, F, OH, OW) -> (places, F, PH, PW, N): the numbers at each place of the pooling block."""
+        (down, across), rows, columns = self.where.block, self.where.rows, self.where.columns
+        inside = images[:, :, : rows * down, : columns * across]
+        blocks = inside.reshape(*images.shape[:2], rows, down, columns, across)
+        return blocks.transpose(3, 5, 1, 2, 4, 0).reshape(-1, images.shape[1], rows, columns, len(images))
 
 
 def correlation(where: Geometry, image: np.ndarray, w: np.ndarray, scratch: list[np.ndarray], *rest: Any) -> list[Stage]:

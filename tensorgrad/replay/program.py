@@ -14,6 +14,7 @@ from ..kernels.threads import Call, in_turn
 from ..primitive import Primitive
 from ..tensor import Tensor
 from .compare import array_of
+from .randomness import Source
 from .record import EntryGradient, Recording
 from .refusal import ReplayError, described
 
@@ -53,6 +54,16 @@ class Step:
         """How much scratch memory each thread needs, for elements of this size."""
         return 0
 
+    def check_own_values(self, values: dict[int, np.ndarray], arrays: dict[int, Any]) -> str | None:
+        """Compare what the step has made for later steps, beyond recorded values, with what follows from the recorded ones,
+        and put that in its place. Returns what is wrong, if anything is.
+
+        Args:
+            values: the arrays of the recorded values when the function itself ran.
+            arrays: those of the replay.
+        """
+        return None
+
 
 class PrimitiveStep(Step):
     """One primitive, run by its own kernel."""
@@ -72,7 +83,7 @@ class PrimitiveStep(Step):
     @property
     def has_effect(self) -> bool:
         """Whether it draws random numbers: then it runs, whoever needs the result, and in its turn."""
-        return any(isinstance(x, np.random.Generator | np.random.RandomState) for x in self.attributes.values())
+        return any(isinstance(x, Source) for x in self.attributes.values())
 
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         calls = self.calls(inputs, outputs, self.attributes)
@@ -220,7 +231,7 @@ def program_of(first: Recording, second: Recording) -> Program:
             constants[entry.id] = entry.number
     lasting = {leaf for leaf in [*second.assigned, *second.gradients] if leaf in first.assigned or leaf in first.gradients}
     return Program(
-        values=graph.values,
+        values=list(graph.values),  # fusion adds its own
         steps=[PrimitiveStep(node, p, node.inputs) for node, p in zip(graph.nodes, second.primitives, strict=True)],
         arguments=second.arguments,
         cells=cells,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ..graph import Graph, GraphNode
+import numpy as np
+
+from ..graph import Graph, GraphNode, Value
+from ..ops.assign import assign_
 from ..primitive import Primitive
 from ..recorder import Recorder
 from ..state import current
 from ..tensor import Tensor
+from .randomness import Source, random_state, set_random_state
 from .refusal import ReplayError, line_of_user
 
 
@@ -38,6 +43,7 @@ class Recording:
             the step itself made are gone after it.
         settings: what Python code read through `tg.reading`: (object, name of the attribute, value).
         tracked: the leaves that a graph was built on, or would have been, and whether each required a gradient.
+        arrays: the arrays of all values but numbers, where they were asked for.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -53,6 +59,7 @@ class Recording:
         self.shared: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
         self.settings: list[tuple[Any, str, Any]] = []
         self.tracked: dict[Tensor, bool] = {}
+        self.arrays: dict[int, np.ndarray] = {}
 
     def still_share(self) -> bool:
         """Whether those tensors still hold one array."""
@@ -63,18 +70,39 @@ class Recording:
 class StrictRecorder(Recorder):
     """A recorder that keeps what a replay needs, and refuses what a replay could not do again."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, keeps_arrays: bool) -> None:
         super().__init__(Graph(title), bind=True)
         self.recording = Recording(self.graph)
         self._arguments: set[int] = set()  # by id
+        self._keeps_arrays = keeps_arrays
+        self._undo: list[Callable[[], None]] = []
 
     def argument(self, tensor: Tensor) -> None:
         self._arguments.add(id(tensor))
         self.recording.arguments.append(self._value_of(tensor, "argument"))
 
+    def run(self, primitive: Primitive, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> Any:
+        for source in attributes.values():
+            if isinstance(source, Source):
+                self._undo.append(partial(set_random_state, source, random_state(source)))
+        if primitive is assign_:
+            self._undo.append(partial(_rebind, inputs[1], inputs[1]._data, inputs[1].version))
+        return super().run(primitive, inputs, arrays, attributes)
+
+    def undo(self) -> None:
+        """Put back what the step has changed so far, the last change first."""
+        while self._undo:
+            self._undo.pop()()
+
     def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
         self.recording.primitives.append(primitive)
         return super()._add_node(primitive, *rest)
+
+    def _new_value(self, array: np.ndarray, kind: str) -> Value:
+        value = super()._new_value(array, kind)
+        if self._keeps_arrays:
+            self.recording.arrays[value.id] = array
+        return value
 
     def _value_of(self, x: Any, role: str) -> int:
         value = super()._value_of(x, role)
@@ -118,11 +146,15 @@ class StrictRecorder(Recorder):
 
     def gradient_read(self, leaf: Tensor) -> None:
         self._refuse_argument(leaf, "has its gradient read or added to")
+        self.gradient_replaced(leaf)
         found = self.recording
         if leaf not in found.gradients and leaf not in found.expected:
             found.expected[leaf] = leaf._grad is not None
             if leaf._grad is not None:
                 self.graph.bindings[self._value_of(leaf._grad, "gradient")] = EntryGradient(leaf)
+
+    def gradient_replaced(self, leaf: Tensor) -> None:
+        self._undo.append(partial(setattr, leaf, "_grad", leaf._grad))
 
     def gradient_set(self, leaf: Tensor) -> None:
         self._refuse_argument(leaf, "is given a gradient")
@@ -142,22 +174,39 @@ class StrictRecorder(Recorder):
 
     def finish(self) -> None:
         super().finish()
+        self._undo.clear()
         arguments = self.recording.arguments
         self.recording.given = {value: given for value, given in self.graph.bindings.items() if value not in arguments}
         self.graph.bindings = {}
 
 
-def record(step: Callable[[], Any], arguments: list[Tensor], results_of: Callable[[Any], list[Tensor]], title: str) -> Any:
-    """Run a step under a strict recorder. Returns what it returned, and the recording."""
+def record(
+    step: Callable[[], Any],
+    arguments: list[Tensor],
+    results_of: Callable[[Any], list[Tensor]],
+    title: str,
+    keeps_arrays: bool = False,
+) -> Any:
+    """Run a step under a strict recorder. Returns what it returned, and the recording.
+
+    A step that raises, or is refused, leaves leaves, gradients and generators as they were before.
+    """
     state = current()
-    recorder = StrictRecorder(title)
+    recorder = StrictRecorder(title, keeps_arrays)
     for tensor in arguments:
         recorder.argument(tensor)
     state.recorder = recorder
     try:
         returned = step()
         recorder.recording.results = [recorder._value_of(t, "result") for t in results_of(returned)]
+    except BaseException:
+        recorder.undo()
+        raise
     finally:
         state.recorder = None
         recorder.finish()
     return returned, recorder.recording
+
+
+def _rebind(leaf: Tensor, array: np.ndarray, version: int) -> None:
+    leaf._data, leaf.version = array, version

@@ -61,23 +61,24 @@ class Runner:
                 self.stages[index] = self._bound(step)
         split = [step for step, stages in zip(self.program.steps, self.stages, strict=True) if any(len(s) > 1 for s in stages)]
         self.splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
-        self._works: list[Call] = [as_work(stage) for stage in self._joined_stages()]
+        self.groups = self._joined_stages()
+        self._works: list[Call] = [as_work(stage) for _, stages in self.groups for stage in stages]
 
-    def _joined_stages(self) -> list[Stage]:
-        """All stages in order. Neighbours for two threads that do not touch each other's memory become one: that saves
-        a meeting."""
-        joined: list[Stage] = []
+    def _joined_stages(self) -> list[tuple[list[Step], list[Stage]]]:
+        """All stages in order, with the steps that they belong to. Neighbours for two threads that do not touch each other's
+        memory become one: that saves a meeting."""
+        joined: list[tuple[list[Step], list[Stage]]] = []
         members: list[Step] = []  # the steps in the last stage, if others may join them
         for step, stages in zip(self.program.steps, self.stages, strict=True):
             single = len(stages) == 1 and not (len(stages[0]) == 1 and step.multiplies)
             if single and members and all(self._independent(member, step) for member in members):
-                mine, other = joined[-1]
+                mine, other = joined[-1][1][0]
                 first, *second = stages[0]  # each share stays with the thread whose scratch memory it was given
-                joined[-1] = [in_turn([mine, first]), in_turn([other, *second])]
                 members.append(step)
+                joined[-1] = members, [[in_turn([mine, first]), in_turn([other, *second])]]
             elif stages:
-                joined += stages
                 members = [step] if len(stages) == 1 and len(stages[0]) == 2 else []
+                joined.append((members or [step], stages))
         return joined
 
     def _independent(self, one: Step, other: Step) -> bool:
@@ -122,18 +123,25 @@ class Runner:
 
     def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
         """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies."""
-        program = self.program
-        self._read_outside()
-        for value, argument in zip(program.arguments, arguments, strict=True):
-            np.copyto(self._slots[value], argument)
+        self.read(arguments)
         with blas_on_one_thread if self.splits_products else nullcontext():
             for work in self._works:
                 work()
-        results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in program.results]
+        results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in self.program.results]
+        self.finish()
+        return results
+
+    def read(self, arguments: list[np.ndarray]) -> None:
+        """Read what comes from outside: arguments, leaves, gradients."""
+        self._read_outside()
+        for value, argument in zip(self.program.arguments, arguments, strict=True):
+            np.copyto(self._slots[value], argument)
+
+    def finish(self) -> None:
+        """Leave what the step leaves behind: new values of leaves, and their gradients."""
         for home, array in [(home, self._lasting(value)) for value, home in self.plan.copied]:
             np.copyto(home.array, array)
         self._show()
-        return results
 
     def _lasting(self, value: int) -> np.ndarray:
         """The array of a value, or a copy where it lies in a home: that may be given its next value before this one is read."""

@@ -137,7 +137,7 @@ def test_a_loop_that_grows_longer():
             x = x * 2.0
         return x
 
-    assert "ran 1 primitives at the first call and 2 at the second" in refused(step, X, calls=2)
+    assert "ran 1 primitives at its first call and 2 at its second" in refused(step, X, calls=2)
 
 
 def test_a_tensor_from_the_call_before():
