@@ -70,6 +70,7 @@ class _Check:
             for steps, stages in runner.groups:
                 for step in steps:
                     self._require_inputs(step)
+                self._spoil_outputs(steps)
                 for stage in stages:
                     alternately(stage)
                 for step in steps:
@@ -105,6 +106,14 @@ class _Check:
         if found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=expected.dtype.kind == "f"):
             made = f", made by {self.makers[value].name}," if value in self.makers else ""
             raise DisagreementError(f"{what}{made} of shape {expected.shape} is not what the function had there")
+
+    def _spoil_outputs(self, steps: list[Step]) -> None:
+        """What lies in memory may be right by chance, left by a run before: what a step does not write shall be wrong."""
+        arrays = self.runner.arrays
+        inputs = [arrays[v] for step in steps for v in step.inputs if v is not None and isinstance(arrays[v], np.ndarray)]
+        for out in [arrays[v] for step in steps for v in step.outputs]:
+            if out.size and not any(np.may_share_memory(out, array) for array in inputs):
+                out[...] = True if out.dtype == np.bool_ else 90
 
     # -- after a step: its outputs -------------------------------------------------------------------------------------
 

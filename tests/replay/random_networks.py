@@ -1,8 +1,8 @@
-"""Train random networks compiled and count those whose replay is refused: `cd tests; python -m replay.random_networks --count 500`.
+"""Train random networks compiled and count refused replays: `python -m tests.replay.random_networks --count 500`.
 
 A network has 1 to 12 layers of convolution, relu, pooling, batch norm, dropout, linear, and skips around some of them, and is
-trained by SGD, momentum or Adam. Its replay must pass its check, and must then stay with a twin that runs eagerly for as long as
-rounding lets it. BLAS and its threads are set from outside, as in `OPENBLAS_CORETYPE=Haswell OPENBLAS_NUM_THREADS=4`.
+trained by SGD, momentum or Adam. Its replay must pass its check, and stay with a twin that runs eagerly as long as rounding
+lets it. BLAS and its threads are set from outside, as in `OPENBLAS_CORETYPE=Haswell OPENBLAS_NUM_THREADS=4`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ SMALL = (
 def small_thresholds() -> None:
     for module, name, size in SMALL:
         setattr(module, name, size)
+
+
+KINDS = [
+    *("conv", "conv relu", "conv relu pool", "conv pool relu", "conv norm relu", "pool", "mean", "norm", "relu"),
+    *("dropout", "skip", "projection", "flatten"),
+]
+"""What may follow images."""
 
 
 class Skip(nn.Module):
@@ -85,21 +92,7 @@ class Drawn:
                 return (Skip(nn.Sequential(linear, nn.ReLU())) if kind == "skip" else linear), (out,)
             return (nn.ReLU() if kind == "relu" else self._dropout(rng)), shape
         channels, side, _ = shape
-        kind = rng.choice(
-            [
-                "conv",
-                "conv relu",
-                "conv relu pool",
-                "conv pool relu",
-                "conv norm relu",
-                "pool",
-                "mean",
-                "norm",
-                "relu",
-                "dropout",
-            ]
-            + ["skip", "projection", "flatten"]
-        )
+        kind = rng.choice(KINDS)
         if kind == "flatten":
             return nn.Flatten(), (channels * side * side,)
         if kind in ("pool", "mean") and side >= 4:
