@@ -214,8 +214,9 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
 
     The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
-    replayed beside `fn` and compared with it step by step. From then on `fn` does not run. The result equals that of `fn` to rounding. If a replay
-    is interrupted by an error, as where a label is out of range, then what it was about to update is old, new, or part of both.
+    replayed beside `fn` and compared with it step by step. From then on `fn` does not run. The result equals that of `fn` to
+    rounding. If a replay is interrupted by an error, as where a label is out of range, then what it was about to update is old,
+    new, or part of both.
 
     Raises:
         ReplayError: at a call, if `fn` does what a replay could not repeat, with the line: it reads a tensor's value,
