@@ -21,7 +21,7 @@ from .program import PrimitiveStep, Stage, Step
 from .randomness import same_random_state
 from .record import Recording
 from .refusal import INTERNAL
-from .rounding import close, close_but_for_cancellation, close_but_for_ties, moved, tolerance_of
+from .rounding import close, close_but_for_cancellation, close_but_for_ties, moved, same, tolerance_of
 from .runner import Runner
 from .undo import Snapshot
 
@@ -103,7 +103,7 @@ class _Check:
         if expected is None:
             return
         found = self.runner.arrays[value]
-        if found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=expected.dtype.kind == "f"):
+        if not same(found, expected):
             made = f", made by {self.makers[value].name}," if value in self.makers else ""
             raise DisagreementError(f"{what}{made} of shape {expected.shape} is not what the function had there")
 
@@ -168,13 +168,13 @@ class _Check:
     def _require_outcome(self, outcome: Snapshot) -> None:
         """What the replay leaves must be what the function left, to the last bit: all steps got to their results."""
         for leaf, value in outcome.values.items():
-            if not _same(leaf._data, value):
+            if not same(leaf._data, value):
                 raise DisagreementError(f"the value of {called(leaf)} is not what the function assigned")
             if leaf.version != outcome.versions[leaf]:
                 raise DisagreementError(f"{called(leaf)} has version {leaf.version} instead of {outcome.versions[leaf]}")
         for leaf, gradient in outcome.gradients.items():
             found = leaf._grad
-            if (found is None) != (gradient is None) or (found is not None and not _same(found._data, gradient._data)):
+            if (found is None) != (gradient is None) or (found is not None and not same(found._data, gradient._data)):
                 raise DisagreementError(f"the gradient of {called(leaf)} is not what the function left")
         now = Snapshot(self.program, copies=False)
         for (source, state), (_, expected) in zip(now.sources, outcome.sources, strict=True):
@@ -196,10 +196,6 @@ def _calls(work: Call) -> list[Call]:
     """The calls that a piece of work consists of."""
     parts = getattr(work, "calls", None)
     return [work] if parts is None else [call for part in parts for call in _calls(part)]
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> str:

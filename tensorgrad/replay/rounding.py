@@ -22,19 +22,28 @@ def tolerance_of(dtypes: Iterable[str]) -> float:
     return max((TOLERANCE.get(dtype, 0.0) for dtype in dtypes), default=0.0)
 
 
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers, nan being equal to itself."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return bool((a == b).all()) or (b.dtype.kind == "f" and np.array_equal(a, b, equal_nan=True))
+
+
 def close(a: np.ndarray, b: np.ndarray, tolerance: float, further: float = 0.0) -> bool:
     """Whether two arrays are the same but for rounding: the norm of their difference is at most `tolerance` times that of
     `b`, and `further`. What is not finite must be the same, and so must integers and booleans."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     if a.dtype.kind != "f" or not a.size:
-        return np.array_equal(a, b)
+        return same(a, b)
+    size, apart = norm(b), norm_of_difference(a, b)
+    if np.isfinite(size) and np.isfinite(apart):
+        return apart <= tolerance * size + further + float(np.finfo(b.dtype).smallest_subnormal)
     finite = np.isfinite(b)
-    if not finite.all():
-        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-            return False
-        a, b = a[finite], b[finite]
-    return norm_of_difference(a, b) <= tolerance * norm(b) + further + float(np.finfo(b.dtype).smallest_subnormal)
+    if not same(a[~finite], b[~finite]):
+        return False
+    a, b = a[finite], b[finite]
+    return norm_of_difference(a, b) <= tolerance * norm(b) + further
 
 
 def close_but_for_cancellation(a: np.ndarray, b: np.ndarray, again: Callable[[], np.ndarray], tolerance: float) -> bool:
@@ -72,11 +81,17 @@ def moved(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def norm(x: np.ndarray) -> float:
-    """The Euclidean norm of all elements, summed in float64."""
-    flat = x.ravel()
-    flat = flat.astype(np.float64) if flat.dtype != np.float64 else flat
-    return float(np.sqrt(flat @ flat))
+    """The Euclidean norm of all elements, as summed in float64."""
+    flat = x.ravel("K")
+    if flat.dtype == np.float32:  # some times faster, where no square is too large or too small for it
+        with np.errstate(all="ignore"):
+            squares = float(flat @ flat)
+        if 1e-20 < squares < 1e35:
+            return squares**0.5
+    flat = flat.astype(np.float64, copy=False)
+    return float(flat @ flat) ** 0.5
 
 
 def norm_of_difference(a: np.ndarray, b: np.ndarray) -> float:
-    return norm(np.subtract(a, b, dtype=np.float64))
+    with np.errstate(all="ignore"):  # infinity minus infinity
+        return norm(np.subtract(a, b) if a.dtype == np.float32 else np.subtract(a, b, dtype=np.float64))
