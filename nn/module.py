@@ -47,7 +47,7 @@ def observing(observer: Callable[[Module, Any], None], announce: Callable[[Modul
         _running.observer, _running.announce = outer
 
 
-class Module:
+class Module(tg.Watched):
     """A part of a model: its parameters, further modules, and `forward`, which computes with them.
 
     Attributes that are Parameters, Buffers or Modules belong to the module, in order of assignment, and so
@@ -79,6 +79,7 @@ class Module:
     """
 
     training: bool = True
+    _unwatched = ("_place",)
     _place: tuple[Path, str] = ((), "")  # the path under which another module holds it, and that as a name
 
     def forward(self, *inputs: Any) -> Any:
@@ -126,7 +127,7 @@ class Module:
                 f"to give it a new value use tg.assign(module.{name}, value), to replace it assign a nn.{kind}"
             )
         parts = list(_parts_of(value, (name,)))
-        object.__setattr__(self, name, value)
+        super().__setattr__(name, value)
         for path, part in parts:
             _remember_name(part, path)
 

@@ -24,7 +24,7 @@ from .kernels.winograd import set_winograd
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .replay import ReplayError, compile
-from .state import no_grad, phase, reading, scope
+from .state import Watched, no_grad, phase, reading, scope
 from .trace import trace
 
 __version__ = "0.1.0"
@@ -34,6 +34,7 @@ __all__ = [
     "Primitive",
     "ReplayError",
     "Tensor",
+    "Watched",
     "backward",
     "compile",
     "grad",

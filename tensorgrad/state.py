@@ -111,6 +111,37 @@ def scope(name: str, kind: str = "", owner: Any = None) -> Iterator[None]:
         state.scope = outside
 
 
+class Changes:
+    """Tells whether any `Watched` object has changed: the token is another one after each change."""
+
+    __slots__ = ("latest",)
+
+    def __init__(self) -> None:
+        self.latest = object()
+
+
+changes = Changes()
+
+
+class Watched:
+    """An object that says when its attributes are set or deleted. Modules and optimizers are such objects.
+
+    A compiled function runs without its Python code, so it must notice when a setting that this code read has changed; of
+    watched objects it looks only when one of them has.
+    """
+
+    _unwatched: tuple[str, ...] = ()
+    """Names of attributes that decide nothing."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        changes.latest = object()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        changes.latest = object()
+
+
 def reading(owner: Any, name: str) -> Any:
     """An attribute of an object, read by Python code that decides what to run by it, such as the mode of a layer.
 

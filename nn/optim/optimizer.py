@@ -15,7 +15,7 @@ from ..arguments import number
 Params = Iterable[tg.Tensor] | Iterable[Mapping[str, Any]]
 
 
-class Group:
+class Group(tg.Watched):
     """Parameters that are updated with the same settings.
 
     Attributes:
@@ -42,7 +42,7 @@ class Group:
         tg.assign(self.rate, value)
 
 
-class Optimizer:
+class Optimizer(tg.Watched):
     """Gives parameters new values with each `step()`, from the gradients that stand in their `.grad`.
 
     A method subclasses it and defines `checked`, `new_state` and `update`. Everything that changes from step to step is a
@@ -56,6 +56,8 @@ class Optimizer:
     Attributes:
         groups: the `Group`s.
     """
+
+    _unwatched = ("_states",)
 
     def __init__(self, params: Params, lr: float, **settings: Any) -> None:
         self.groups: list[Group] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from types import MethodType
@@ -15,112 +17,151 @@ from ..kernels.heap import release_memory
 from ..kernels.winograd import Switch
 from ..state import current
 from ..tensor import Tensor
+from .attempts import Attempts
 from .check import DisagreementError, check
 from .compare import CHECKED, require_agreement, require_same_leaves, require_same_return
 from .fallback import Planner
+from .guards import Guard, moved
+from .kind import Kind
+from .methods import HOLDER, method_of
 from .plan import ReplayPlan
 from .record import Recording, record
 from .refusal import ReplayError
-from .runner import Runner
-from .signature import flatten, rebuild, tensors_in, with_copies
+from .signature import flatten, objects_in, rebuild, tensors_in, with_copies
+from .survey import Place, called, survey
 from .undo import Snapshot
 
 KINDS = 16
 """How many kinds of calls are remembered; of more, the one not seen for longest is forgotten."""
 
 
-class Kind:
-    """What is known about calls of one signature: the first recording, then a runner."""
-
-    def __init__(self) -> None:
-        self.first: Recording | None = None
-        self.planner: Planner | None = None
-        self.runner: Runner | None = None
-        self.returned: Any = None  # by the latest recording: what else than tensors a call returns
-        self.expected: dict[Tensor, bool] = {}
-        self.settings: list[tuple[Any, str, Any]] = []
-        self.tracked: dict[Tensor, bool] = {}
-        self.latest: Recording | None = None
-        self.checked = False
-        self.runs = 0
-
-    def applies(self) -> bool:
-        """Whether what Python code looked at is still as it was."""
-        return (
-            all((leaf._grad is not None) == there for leaf, there in self.expected.items())
-            and all(getattr(owner, name) == value for owner, name, value in self.settings)
-            and all(leaf._requires_grad == tracked for leaf, tracked in self.tracked.items())
-            and (self.latest is None or self.latest.still_share())
-        )
-
-
 class Compiled:
-    """A step function that replays; see `compile`."""
+    """A step function that replays; see `compile`.
+
+    Attributes:
+        recordings: how many calls ran the function itself to record it.
+        replays: how many calls were replayed.
+    """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._kinds: OrderedDict[Any, list[Kind]] = OrderedDict()
-        self._check_every = 0
+        self._check_every: int | None = None
         self._lock = threading.RLock()
         self._latest: Kind | None = None
+        self._attempts = Attempts(called(fn))
+        self._found: list[Place] = []  # by the survey after the latest run of the function
+        self._moved: list[str] = []  # what that run has changed itself
+        self._released: set[str] = set()  # all that runs have changed themselves
+        self.without_dict: OrderedDict[int, Method] = OrderedDict()  # methods of instances that cannot hold them
+        self.recordings = 0
+        self.replays = 0
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         if current().recorder is not None:  # a trace is to see the step itself
-            return self._fn(*arguments, **settings)
+            return self._function()(*arguments, **settings)
         tensors, key = flatten((arguments, settings))
         with self._lock:
+            given = arguments, settings
             kind = self._kind((key, current().builds_graph, Switch.on))
+            if kind is None:
+                return self._eagerly(given, tensors)
             self._latest = kind
             if kind.planner is None:
-                return self._record(kind, (arguments, settings), tensors)
-            if kind.runner is None:
-                return self._eagerly((arguments, settings), tensors)
-            kind.runs += 1
-            due = not kind.checked or (self._check_every and kind.runs % self._check_every == 0)
-            if due:
-                returned = self._replay_checked(kind, (arguments, settings), tensors)
-                release_memory()  # replays need little of what recording and comparing took
+                returned = self._record(kind, given, tensors)
+                self.recordings += 1
+                self._watch(kind)
                 return returned
-            results = kind.runner.run([t._data for t in tensors])
-            return with_copies(kind.returned, results)
+            if kind.runner is None:
+                return self._eagerly(given, tensors)
+            kind.runs += 1
+            if kind.due(self._check_every):
+                try:
+                    returned = self._replay_checked(kind, given, tensors)
+                except ReplayError:
+                    self._forget(kind)
+                    raise
+                self._watch(kind)
+                release_memory()  # replays need little of what recording and comparing took
+            else:
+                results = kind.runner.run([t._data for t in tensors])
+                returned = with_copies(kind.returned, results)
+            self.replays += 1
+            self._attempts.succeeded()
+            return returned
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy knows the function, or the copy's own method, and records it anew."""
         return compile, (self._fn,)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A method, where the function was compiled in the body of a class."""
-        return self if instance is None else MethodType(self, instance)
+        """A method, where the function was compiled in the body of a class: each instance has replays of its own."""
+        return self if instance is None else method_of(self, instance, lambda: Method(self._fn, instance, self._check_every))
 
-    def _kind(self, key: Any) -> Kind:
-        kinds = self._kinds.setdefault(key, [])
+    def _function(self) -> Callable[..., Any]:
+        return self._fn
+
+    def _kind(self, key: Any) -> Kind | None:
+        """What is known of calls like this one; None where it is not worth recording."""
+        kinds = self._kinds.get(key, [])
+        for kind in kinds:
+            if kind.applies():
+                self._kinds.move_to_end(key)
+                return kind
+        names = [name for kind in kinds[-1:] if kind.guard is not None for name in kind.guard.changed()]
+        if not self._attempts.begin(_why(names), by_shape=not names):
+            return None
+        self._kinds.setdefault(key, []).append(found := Kind())
         self._kinds.move_to_end(key)
-        found = next((kind for kind in kinds if kind.applies()), None)
-        if found is None:
-            found = Kind()
-            kinds.append(found)
-            while sum(map(len, self._kinds.values())) > KINDS:
-                oldest = next(iter(self._kinds.values()))
-                oldest.pop(0)
-                if not oldest:
-                    self._kinds.popitem(last=False)
+        while sum(map(len, self._kinds.values())) > KINDS:
+            oldest = next(iter(self._kinds.values()))
+            oldest.pop(0)
+            if not oldest:
+                self._kinds.popitem(last=False)
         return found
 
+    def _forget(self, kind: Kind) -> None:
+        """Let the next call be recorded anew."""
+        for key, kinds in list(self._kinds.items()):
+            kinds[:] = [other for other in kinds if other is not kind]
+            if not kinds:
+                del self._kinds[key]
+
     def _call(self, given: Any, tensors: list[Tensor]) -> Any:
+        """Run the function itself, and find out what it depends on and what it changes."""
+        function, objects = self._function(), objects_in(given)
+        before = survey(function, objects, (HOLDER,))
         arguments, settings = rebuild(given, list(tensors))
-        return self._fn(*arguments, **settings)
+        returned = function(*arguments, **settings)
+        self._found = survey(function, objects, (HOLDER,))
+        self._moved = moved(before, self._found)
+        return returned
 
     def _eagerly(self, given: Any, tensors: list[Tensor]) -> Any:
-        returned = self._call(given, tensors)
+        arguments, settings = rebuild(given, list(tensors))
+        returned = self._function()(*arguments, **settings)
         return with_copies(returned, _copies(returned))
 
     def _recorded(self, given: Any, tensors: list[Tensor], keeps_arrays: bool = False) -> tuple[Any, Recording]:
-        return record(lambda: self._call(given, tensors), tensors, tensors_in, self._title, keeps_arrays)
+        return record(lambda: self._call(given, tensors), tensors, tensors_in, called(self._fn), keeps_arrays)
 
-    @property
-    def _title(self) -> str:
-        return getattr(self._fn, "__name__", "step")
+    def _watch(self, kind: Kind) -> None:
+        """Guard what the run before depended on, but for what the function changes itself: that a replay leaves as it is."""
+        if kind.planner is not None:
+            new = [name for name in self._moved if name not in self._released]
+            self._released.update(new)
+            for other in [other for kinds in self._kinds.values() for other in kinds if other.guard is not None]:
+                other.guard.release(self._released)
+            if new:
+                warnings.warn(
+                    f"{called(self._fn)}: each call changes {', '.join(new)}, and a replay, which runs no Python code, does "
+                    "not. Change it outside of the compiled function, or keep it in a tensor that tg.assign updates.",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        left_out = {*self._released, *self._moved}
+        kind.guard = Guard([place for place in self._found if place.name not in left_out and not kind.reads(place.holder)])
 
     def _record(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
         """A call that runs the function itself, and is recorded."""
@@ -133,7 +174,7 @@ class Compiled:
         else:
             require_agreement(kind.first, recording)
             require_same_return(kind.returned, returned)
-            kind.planner = Planner(kind.first, recording, self._title)
+            kind.planner = Planner(kind.first, recording, called(self._fn))
             kind.runner = kind.planner.runner()
             kind.first = None
         kind.returned = with_copies(returned, list(copies))
@@ -177,16 +218,24 @@ class Compiled:
         kind.runner = kind.planner.runner()
 
     def check(self, every: int) -> Compiled:
-        """Compare every so many replays with the function itself, for state that a recording cannot see and that
-        changes rarely.
+        """Compare every so many replays with the function itself, for state that no recording can see: what a file or a clock
+        says, an iterator, the middle of a large list.
 
-        The first replay of each signature is always compared. What a comparison cannot find between two of them goes unnoticed.
+        Without this, the replays 1, 10, 100, 1,000 and so on of each signature are compared. A comparison runs the function
+        itself and takes as long; where the two differ, the error says in what, the function's own outcome stands, and the
+        next call is recorded anew. What changes for a while between two comparisons goes unnoticed.
 
         Args:
-            every: 100 compares each hundredth replay; 0 stops comparing.
+            every: 100 compares each hundredth replay; 0 compares none but the first.
 
         Returns:
             the compiled function.
+
+        Raises:
+            ValueError: `every` is negative.
+
+        >>> import tensorgrad as tg
+        >>> double = tg.compile(lambda x: x * 2.0).check(every=50)
         """
         if every < 0:
             raise ValueError(f"check: every must be a number of replays, or 0 for none, and is {every}")
@@ -196,8 +245,44 @@ class Compiled:
     def plan(self) -> ReplayPlan:
         """The plan of the signature called last: print it, or `save` it as a picture."""
         if self._latest is None or self._latest.runner is None:
-            raise ReplayError("there is no plan yet: the first two calls of a signature record it; call the function twice")
-        return ReplayPlan(self._latest.runner, self._title)
+            why = self._attempts.why_not() or "the first two calls of a signature record it; call the function twice"
+            raise ReplayError(f"there is no plan yet: {why}")
+        return ReplayPlan(self._latest.runner, called(self._fn))
+
+
+class Method(Compiled):
+    """A compiled function as the method of one instance, which it does not keep alive."""
+
+    def __init__(self, fn: Callable[..., Any], instance: Any, check_every: int | None) -> None:
+        super().__init__(fn)
+        self._check_every = check_every
+        try:
+            self._instance = weakref.ref(instance)
+        except TypeError:  # an object with slots alone
+            self._instance = lambda: instance
+
+    def __call__(self, instance: Any, *arguments: Any, **settings: Any) -> Any:
+        return super().__call__(*arguments, **settings)
+
+    def _function(self) -> Callable[..., Any]:
+        return MethodType(self._fn, self._instance())
+
+    def forget_with(self, instance: Any, made: OrderedDict[int, Method]) -> None:
+        """Leave a table when the instance goes, or where nothing tells when it does, when there are many others."""
+        if isinstance(self._instance, weakref.ref):
+            weakref.finalize(instance, made.pop, id(instance), None)
+        elif len(made) > KINDS:
+            made.popitem(last=False)
+
+
+def _why(names: list[str]) -> str:
+    """Why calls are recorded anew."""
+    if not names:
+        return "each of its latest calls had other shapes, dtypes or settings than all before"
+    return (
+        f"{', '.join(names)} changed between its latest calls, and each time it must be recorded anew. A value that changes "
+        "from call to call must enter as an argument, or live in a tensor that tg.assign updates"
+    )
 
 
 def _copies(returned: Any) -> list[Tensor]:
@@ -214,9 +299,18 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
 
     The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
-    replayed beside `fn` and compared with it step by step. From then on `fn` does not run. The result equals that of `fn` to
-    rounding. If a replay is interrupted by an error, as where a label is out of range, then what it was about to update is old,
-    new, or part of both.
+    replayed beside `fn` and compared with it step by step. From then on `fn` runs only to be compared with the replays 10,
+    100, 1,000 and so on, see `check`. The result equals that of `fn` to rounding. If a replay is interrupted by an error, as
+    where a label is out of range, then what it was about to update is old, new, or part of both.
+
+    Replays run no Python code. So they notice when what this code depends on has changed: numbers, flags, functions and
+    layers in closure cells, globals, defaults, attributes, lists and dicts, and the settings of modules and optimizers. Then
+    the call is recorded anew, and values that alternate are each replayed. A value that differs at each call never is: a
+    RuntimeWarning names it once, and so it does what `fn` itself changes at each call, such as a counter, which replays leave
+    as it is. Files, clocks, iterators and what lies deep in large lists are not seen; the comparisons are for them.
+
+    The compiled function counts its `recordings` and its `replays`. Compiled in the body of a class, it is a method whose
+    instances each have replays of their own, which go with them.
 
     Raises:
         ReplayError: at a call, if `fn` does what a replay could not repeat, with the line: it reads a tensor's value,
@@ -233,5 +327,7 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     ...     return loss
     >>> [round(step(tg.Tensor([1.0, 1.0])).item(), 4) for _ in range(4)]
     [5.0, 3.2, 2.048, 1.3107]
+    >>> step.recordings, step.replays
+    (2, 2)
     """
     return Compiled(fn)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, as_array
+from .survey import NUMBERS, called
 
 
 def flatten(structure: Any) -> tuple[list[Tensor], Hashable]:
@@ -33,6 +34,16 @@ def flatten(structure: Any) -> tuple[list[Tensor], Hashable]:
         )
     value = structure.hex() if isinstance(structure, float) else structure  # tells -0.0 from 0.0, and nan is nan
     return [], (type(structure), value)
+
+
+def objects_in(structure: Any) -> dict[str, Any]:
+    """The objects among the settings that may have settings of their own, by the names of their classes."""
+    if isinstance(structure, tuple | list | dict):
+        parts = structure.values() if isinstance(structure, dict) else structure
+        return {name: value for part in parts for name, value in objects_in(part).items()}
+    if isinstance(structure, (Tensor, np.ndarray, *NUMBERS)):
+        return {}
+    return {called(structure): structure}
 
 
 def rebuild(structure: Any, tensors: list[Tensor]) -> Any:

@@ -26,7 +26,7 @@ def agree(
 ) -> Any:
     """Make a step and its state twice, run one as it is and the other compiled, and compare results, state and gradients.
 
-    `make` returns the step and the tensors that it changes. Returns the compiled step.
+    `make` returns the step and the tensors that it changes. Returns the compiled step, which has replayed.
     """
     (plain, state), (step, replayed_state) = make(), make()
     compiled = tg.compile(step)
@@ -40,6 +40,7 @@ def agree(
             assert (a.grad is None) == (b.grad is None)
             if a.grad is not None:
                 close(a.grad.data, b.grad.data, tolerance)
+    assert compiled.replays, "every call was recorded"
     return compiled
 
 

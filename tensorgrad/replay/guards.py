@@ -1,0 +1,128 @@
+"""Guards: whether the Python around a compiled function is still what it was when the function was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from operator import contains, getitem, is_
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..state import changes
+from ..tensor import Tensor
+from .compare import same
+from .survey import ABSENT, NUMBERS, Place
+
+MISSING = object()
+
+
+class Guard:
+    """The places that a recording depended on. Asked before every replay, so it compares identities, many at a time.
+
+    Places in `Watched` objects are looked at only when one of these has changed. What is not identical any more is compared
+    by value, if it is a number or the like.
+    """
+
+    def __init__(self, places: list[Place]) -> None:
+        self._places = places
+        self._arm()
+
+    def _arm(self) -> None:
+        """Prepare the quick comparison for what the places hold now."""
+        self._token = changes.latest
+        near = [place for place in self._places if not place.told]
+        items = [place for place in near if place.how == "item"]
+        attributes = [place for place in near if place.how == "attribute"]
+        lengths = [place for place in near if place.how == "length"]
+        absent = [place for place in near if place.how == "absent"]
+        self._items = _columns(items)
+        self._attributes = _columns(attributes)
+        self._sized, self._lengths = [place.holder for place in lengths], [place.value for place in lengths]
+        self._without, self._absent = [place.holder for place in absent], [place.key for place in absent]
+        self._contents = [(place.holder, place.value) for place in near if place.how == "contents"]
+
+    def holds(self) -> bool:
+        """Whether everything is as it was."""
+        return self._identical() or not self.changed()
+
+    def _identical(self) -> bool:
+        holders, keys, values = self._items
+        owners, names, seen = self._attributes
+        try:
+            return (
+                changes.latest is self._token
+                and all(map(is_, map(getitem, holders, keys), values))
+                and all(map(is_, map(getattr, owners, names), seen))
+                and list(map(len, self._sized)) == self._lengths
+                and not (self._absent and any(map(contains, self._without, self._absent)))
+                and not (self._contents and any(_contents(holder) != value for holder, value in self._contents))
+            )
+        except (LookupError, AttributeError, ValueError):
+            return False
+
+    def changed(self) -> list[str]:
+        """The names of the places that hold something else now. Where it is equal, remember what is there."""
+        token = changes.latest
+        now = [place._replace(value=look(place)) for place in self._places]
+        differing = [before.name for before, after in zip(self._places, now, strict=True) if not alike(before, after)]
+        if not differing:
+            self._places = now
+            self._arm()
+            self._token = token
+        return differing
+
+    def release(self, names: Collection[str]) -> None:
+        """Watch these places no longer."""
+        if any(place.name in names for place in self._places):
+            self._places = [place for place in self._places if place.name not in names]
+            self._arm()
+
+
+def _columns(places: list[Place]) -> tuple[list[Any], list[Any], list[Any]]:
+    return [place.holder for place in places], [place.key for place in places], [place.value for place in places]
+
+
+def _contents(holder: Any) -> Any:
+    return holder.tobytes() if isinstance(holder, np.ndarray) else holder
+
+
+def look(place: Place) -> Any:
+    """What is in a place now."""
+    try:
+        if place.how == "item":
+            return place.holder[place.key]
+        if place.how == "attribute":
+            return getattr(place.holder, place.key)
+        if place.how == "absent":
+            return place.holder.get(place.key, ABSENT)
+    except (LookupError, AttributeError, ValueError):
+        return MISSING
+    if place.how == "length":
+        return len(place.holder)
+    contents = _contents(place.holder)
+    return contents if isinstance(contents, bytes) else contents.copy()
+
+
+def alike(before: Place, after: Place) -> bool:
+    """Whether a place holds the same object, or an equal number, string or tuple of such."""
+    one, other = before.value, after.value
+    return one is other or (_is_plain(one) and _is_plain(other) and same(one, other))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | frozenset | set):
+        return all(map(_is_plain, value))
+    return isinstance(value, (*NUMBERS, bytearray)) and not isinstance(value, Tensor)
+
+
+def moved(before: list[Place], after: list[Place]) -> list[str]:
+    """The names of the places that two surveys found to hold something else."""
+    then = {_identity(place): place for place in before}
+    pairs = [(then.get(_identity(place)), place) for place in after]
+    return [place.name for earlier, place in pairs if earlier is not None and not alike(earlier, place)]
+
+
+def _identity(place: Place) -> Any:
+    """What tells a place from others; views of classes' namespaces are made anew each time."""
+    return place.how, place.name if isinstance(place.holder, MappingProxyType) else id(place.holder), place.key
