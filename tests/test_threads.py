@@ -49,10 +49,13 @@ def test_two_shares_run_at_the_same_time_in_two_threads():
     assert len(seen) == 2
 
 
-def test_work_inside_of_a_share_is_done_one_after_the_other():
+@pytest.mark.parametrize("place", [0, 1])
+def test_work_inside_of_a_share_is_done_too(place):
     done = []
-    at_once([lambda: at_once([lambda: done.append(1), lambda: done.append(2)]), lambda: None])
-    assert done == [1, 2]
+    shares = [lambda: None, lambda: None]
+    shares[place] = lambda: at_once([lambda: done.append(1), lambda: done.append(2)])
+    at_once(shares)
+    assert sorted(done) == [1, 2]
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -82,38 +85,35 @@ def test_halves_hold_each_job_once_and_none_is_empty(count):
 
 def test_blas_runs_on_one_thread_inside_and_has_its_threads_back_outside():
     before = blas_threads()
-    with blas_on_one_thread:
-        with blas_on_one_thread:
-            assert blas_threads() == [1] * len(before)
-        assert blas_threads() == [1] * len(before)
+    ones = [1] * len(before)
+    assert blas_on_one_thread(lambda: (blas_threads(), blas_on_one_thread(blas_threads), blas_threads())) == (ones, ones, ones)
     assert blas_threads() == before
 
 
 @pytest.mark.parametrize("last", ["first in", "second in"])
-def test_blas_has_its_threads_back_whoever_leaves_last(last):
+def test_blas_has_its_threads_back_when_the_last_thread_has_left(last):
     before = blas_threads()
     inside, leave = threading.Event(), threading.Event()
 
     def stay() -> None:
-        with blas_on_one_thread:
-            inside.set()
-            leave.wait(30)
+        inside.set()
+        leave.wait(30)
 
-    other = threading.Thread(target=stay)
-    if last == "first in":
+    other = threading.Thread(target=blas_on_one_thread, args=[stay])
+
+    def start() -> None:
         other.start()
         assert inside.wait(30)
-        with blas_on_one_thread:
-            pass
+
+    if last == "first in":
+        start()
+        blas_on_one_thread(lambda: None)
+        assert blas_threads() == [1] * len(before)  # the other is still inside
     else:
-        with blas_on_one_thread:
-            other.start()
-            assert inside.wait(30)
+        blas_on_one_thread(start)
+        assert blas_threads() == [1] * len(before)
     leave.set()
     other.join(30)
-    assert blas_threads() == before
-    with blas_on_one_thread:
-        pass
     assert blas_threads() == before
 
 

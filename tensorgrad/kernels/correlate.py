@@ -117,8 +117,8 @@ def _in_shares(work: Callable[[list[Tile], np.ndarray], None], columns: Columns,
     if products < LARGE:
         work(columns.jobs, columns.memory_for(columns.jobs))
         return
-    with blas_on_one_thread:
-        at_once([partial(work, share, columns.memory_for(share)) for share in halves(columns.jobs)])
+    shares = [partial(work, share, columns.memory_for(share)) for share in halves(columns.jobs)]
+    blas_on_one_thread(partial(at_once, shares))
 
 
 def _matrices(part: np.ndarray, groups: int) -> np.ndarray:

@@ -209,9 +209,8 @@ def correlate(
     where = Grid(x.shape, w.shape, vertical, horizontal, 1, (1, 1))
     result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)
     carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
-    with blas_on_one_thread:
-        transform_filters(w, carried)
-        _run([forward(worker, carried, b, False, None, result) for worker in _workers(where, x)])
+    shares = [in_turn(forward(worker, carried, b, False, None, result)) for worker in _workers(where, x)]
+    blas_on_one_thread(in_turn([partial(transform_filters, w, carried), partial(at_once, shares)]))
     return delivered(result, out)
 
 
@@ -229,9 +228,13 @@ def weight_grad(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...], vertical: 
     where = Grid(x.shape, shape, vertical, horizontal, 1, (1, 1))
     cotangent, workers = batch_innermost(y), _workers(where, x)
     parts = [Gradients(where, x.dtype) for _ in workers]
-    with blas_on_one_thread:
-        _run([backward(worker, cotangent, None, part, None) for worker, part in zip(workers, parts, strict=True)])
+    shares = [in_turn(backward(worker, cotangent, None, part, None)) for worker, part in zip(workers, parts, strict=True)]
+
+    def work() -> np.ndarray:
+        at_once(shares)
         return np.ascontiguousarray(np.sum([part.w for part in parts], axis=0))
+
+    return blas_on_one_thread(work)
 
 
 def _workers(where: Grid, x: np.ndarray) -> list[PieceWorker]:
@@ -240,8 +243,3 @@ def _workers(where: Grid, x: np.ndarray) -> list[PieceWorker]:
     np.copyto(frame.inside, x.transpose(1, 2, 3, 0))
     nbytes = where.scratch_bytes(x.itemsize)
     return [PieceWorker(where, jobs, frame.image, np.empty(nbytes, np.uint8)) for jobs in where.shares(x.itemsize)]
-
-
-def _run(shares: list[list[Call]]) -> None:
-    """Make the calls of each worker, those of two at the same time."""
-    at_once([in_turn(calls) for calls in shares])

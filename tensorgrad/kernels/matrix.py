@@ -28,12 +28,12 @@ def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     work = x.size * y.shape[1] if x.ndim == y.ndim == 2 else 0
     if work <= ALONE or SMALL < work < LARGE:
         return np.matmul(x, y)
-    with blas_on_one_thread:
-        if work <= SMALL:
-            return np.matmul(x, y)
-        out = np.empty((len(x), y.shape[1]), np.result_type(x, y))
-        at_once([partial(np.matmul, x[rows], y[:, columns], out=out[rows, columns]) for rows, columns in halves(out.shape)])
-        return out
+    if work <= SMALL:
+        return blas_on_one_thread(partial(np.matmul, x, y))
+    out = np.empty((len(x), y.shape[1]), np.result_type(x, y))
+    shares = [partial(np.matmul, x[rows], y[:, columns], out=out[rows, columns]) for rows, columns in halves(out.shape)]
+    blas_on_one_thread(partial(at_once, shares))
+    return out
 
 
 def halves(shape: tuple[int, int]) -> list[tuple[slice, slice]]:

@@ -66,19 +66,21 @@ class _Check:
         program, runner = self.program, self.runner
         self._require_constants()
         runner.read(arguments)
-        with blas_on_one_thread:
-            for steps, stages in runner.groups:
-                for step in steps:
-                    self._require_inputs(step)
-                self._spoil_outputs(steps)
-                for stage in stages:
-                    alternately(stage)
-                for step in steps:
-                    self._require_outputs(step)
+        blas_on_one_thread(self._run_steps)
         for number, value in enumerate(program.results):
             self._require_unchanged(value, f"result {number}")
         runner.finish()
         self._require_outcome(outcome)
+
+    def _run_steps(self) -> None:
+        for steps, stages in self.runner.groups:
+            for step in steps:
+                self._require_inputs(step)
+            self._spoil_outputs(steps)
+            for stage in stages:
+                alternately(stage)
+            for step in steps:
+                self._require_outputs(step)
 
     # -- before a step: its inputs -------------------------------------------------------------------------------------
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..graph import Value
-from ..kernels.threads import Call, at_once, blas_on_one_thread, in_turn
+from ..kernels.matrix import ALONE
+from ..kernels.threads import Call, at_once, blas_on_one_thread, in_turn, settle
 from ..tensor import Tensor
 from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
@@ -43,6 +43,9 @@ class Runner:
         sizes = [s.scratch_bytes(np.dtype(program.values[s.outputs[0]].dtype).itemsize) for s in program.steps]
         self.scratch = [np.empty(max(sizes, default=0), np.uint8) for _ in range(2)]
         self.stages: list[list[Stage]] = [[] for _ in program.steps]
+        # BLAS's own threads stay awake after a product and hold up what comes next, the more where others need the processor.
+        self._multiplies = any(node.flops > 2 * ALONE for step in program.steps for node in step.nodes)
+        self._broken_off = False  # while a run is under way, and after one that did not come to its end
         self._bind(None)
 
     def _new(self, value: Value) -> np.ndarray:
@@ -59,8 +62,6 @@ class Runner:
             touched = [self.plan.root_of(v) for v in [*step.inputs, *step.outputs] if v is not None]
             if changed is None or not changed.isdisjoint(touched):
                 self.stages[index] = self._bound(step)
-        split = [step for step, stages in zip(self.program.steps, self.stages, strict=True) if any(len(s) > 1 for s in stages)]
-        self.splits_products = any(step.multiplies for step in split)  # then BLAS must not start further threads
         self.groups = self._joined_stages()
         self._works: list[Call] = [as_work(stage) for _, stages in self.groups for stage in stages]
 
@@ -124,15 +125,20 @@ class Runner:
     def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
         """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies."""
         self.read(arguments)
-        with blas_on_one_thread if self.splits_products else nullcontext():
-            for work in self._works:
-                work()
+        work = in_turn(self._works)
+        if self._multiplies:
+            blas_on_one_thread(work)
+        else:
+            work()
         results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in self.program.results]
         self.finish()
         return results
 
     def read(self, arguments: list[np.ndarray]) -> None:
         """Read what comes from outside: arguments, leaves, gradients."""
+        if self._broken_off:
+            settle()  # the second thread may still be at work in this memory
+        self._broken_off = True
         self._read_outside()
         for value, argument in zip(self.program.arguments, arguments, strict=True):
             np.copyto(self._slots[value], argument)
@@ -142,6 +148,7 @@ class Runner:
         for home, array in [(home, self._lasting(value)) for value, home in self.plan.copied]:
             np.copyto(home.array, array)
         self._show()
+        self._broken_off = False
 
     def _lasting(self, value: int) -> np.ndarray:
         """The array of a value, or a copy where it lies in a home: that may be given its next value before this one is read."""

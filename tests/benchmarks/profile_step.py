@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from works import WORKS  # noqa: E402
 
 import tensorgrad as tg  # noqa: E402
 from tensorgrad.graph import Graph, GraphNode  # noqa: E402
-from tensorgrad.kernels.threads import at_once, blas_on_one_thread  # noqa: E402
+from tensorgrad.kernels.threads import at_once, blas_on_one_thread, in_turn  # noqa: E402
 from tensorgrad.replay.runner import as_work  # noqa: E402
 
 
@@ -77,11 +77,11 @@ def replay_rows(
         compiled(*arguments)
     runner, graph = compiled._latest.runner, compiled.plan().graph
     rows = []
-    with blas_on_one_thread if runner.splits_products else nullcontext():
-        for node, stages in zip(graph.nodes, runner.stages, strict=True):
-            works = [as_work(stage) for stage in stages]
-            taken = least(lambda works=works: [work() for work in works], times) if works else 0.0
-            rows.append((node.primitive, node.phase, taken, node.flops, nbytes(graph, node) if works else 0))
+    for node, stages in zip(graph.nodes, runner.stages, strict=True):
+        works = [as_work(stage) for stage in stages]
+        work = partial(blas_on_one_thread, in_turn(works))
+        taken = least(work, times) if works else 0.0
+        rows.append((node.primitive, node.phase, taken, node.flops, nbytes(graph, node) if works else 0))
     return least(lambda: compiled(*arguments), times), rows
 
 

@@ -1,0 +1,234 @@
+"""Interrupts at every point where one may come: the pool stays whole, nobody works on, and BLAS has its threads back."""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import functools
+import gc
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from tensorgrad.kernels import threads
+from tensorgrad.kernels.threads import Ticket, at_once, blas_on_one_thread, settle, team
+
+WAITING = 30
+"""Seconds after which a test that hangs fails."""
+
+
+@functools.cache
+def loops(code: CodeType) -> set[int]:
+    """Where in the code a loop begins anew."""
+    return {instruction.offset for instruction in dis.get_instructions(code) if instruction.opname.startswith("JUMP_BACK")}
+
+
+class Interrupting:
+    """Runs a call, and raises KeyboardInterrupt at one of the points in `threads.py` where Python looks for signals: when a
+    function begins, when one written in C is done, and when a loop begins anew."""
+
+    def __init__(self, point: int) -> None:
+        self.left = point
+        self.came = False
+
+    def __call__(self, work: Callable[[], Any]) -> None:
+        tracing, profiling = sys.gettrace(), sys.getprofile()
+        try:
+            sys.settrace(self._enter)
+            sys.setprofile(self._call)
+            work()
+        finally:
+            sys.setprofile(profiling)
+            sys.settrace(tracing)
+
+    def _call(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event in ("call", "c_return"):
+            self._reach(frame)
+
+    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
+        frame.f_trace_opcodes = True
+        return self._inside
+
+    def _inside(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode" and frame.f_lasti in loops(frame.f_code):
+            self._reach(frame)
+        return self._inside
+
+    def _reach(self, frame: FrameType) -> None:
+        if frame.f_code.co_filename != threads.__file__ or self.came:
+            return
+        self.left -= 1
+        if self.left < 0:
+            self.came = True
+            raise KeyboardInterrupt
+
+
+class Shares:
+    """Two shares of work that tell what became of them."""
+
+    def __init__(self, meet: bool) -> None:
+        self.begun, self.ended = [0, 0], [0, 0]
+        self._began = threading.Event()
+        self._meet = meet
+
+    def mine(self) -> None:
+        self.begun[0] += 1
+        if self._meet:
+            assert self._began.wait(WAITING)
+        self.ended[0] += 1
+
+    def other(self) -> None:
+        self.begun[1] += 1
+        self._began.set()
+        time.sleep(0.002)
+        self.ended[1] += 1
+
+    def __call__(self) -> None:
+        blas_on_one_thread(partial(at_once, [self.mine, self.other]))
+
+
+class Occupied:
+    """A context in which the helper is busy with something else."""
+
+    def __enter__(self) -> None:
+        self._leave, inside = threading.Event(), threading.Event()
+
+        def stay() -> None:
+            inside.set()
+            self._leave.wait(WAITING)
+
+        team()._tickets.put(Ticket(stay))
+        assert inside.wait(WAITING)
+
+    def __exit__(self, *error: object) -> None:
+        self._leave.set()
+        settle()
+
+
+def points(run: Callable[[int], bool]) -> int:
+    """Run with an interrupt at the first point, the second and so on, until none comes any more."""
+    point = 0
+    while run(point):
+        point += 1
+    return point
+
+
+def require_whole(before: list[int]) -> None:
+    assert [library.get_num_threads() for library in blas_on_one_thread._libraries] == before
+    again = Shares(meet=True)
+    again()
+    assert again.begun == again.ended == [1, 1]
+
+
+@pytest.mark.parametrize("helper", ["free", "busy"])
+def test_an_interrupt_at_any_point_leaves_the_pool_whole(helper):
+    Shares(meet=False)()
+    before = [library.get_num_threads() for library in blas_on_one_thread._libraries]
+
+    def run(point: int) -> bool:
+        interrupting, shares = Interrupting(point), Shares(meet=helper == "free")
+        if helper == "busy":
+            with Occupied():
+                came = interrupted(interrupting, shares)
+        else:
+            came = interrupted(interrupting, shares)
+        assert shares.begun[1] == shares.ended[1], point  # nobody is at work any more
+        assert came or shares.ended == [1, 1]
+        require_whole(before)
+        return came
+
+    assert points(run) > 20
+
+
+def interrupted(interrupting: Interrupting, work: Callable[[], Any]) -> bool:
+    try:
+        interrupting(work)
+    except KeyboardInterrupt:
+        return True
+    assert not interrupting.came
+    return False
+
+
+def test_a_second_interrupt_ends_the_waiting_and_settle_waits_for_what_is_left(monkeypatch):
+    began, leave, done = threading.Event(), threading.Event(), []
+
+    def interrupt() -> None:
+        assert began.wait(WAITING)
+        raise KeyboardInterrupt
+
+    def stay() -> None:
+        began.set()
+        assert leave.wait(WAITING)
+        done.append(True)
+
+    def impatient(ticket: Ticket, helper: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ticket, "wait", impatient)
+        with pytest.raises(KeyboardInterrupt):
+            at_once([interrupt, stay])
+    assert not done
+    leave.set()
+    settle()
+    assert done
+
+
+def test_a_helper_that_died_is_replaced():
+    pool = threads.Team()
+    dead = pool._helper
+    pool._tickets.put(None)  # what no helper survives
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", lambda hook: None)
+        dead.join(WAITING)
+    assert not dead.is_alive()
+    done = []
+    pool.both(lambda: done.append(1), lambda: done.append(2))
+    assert done == [1, 2]
+    met = threading.Barrier(2, timeout=WAITING)
+    pool.both(met.wait, met.wait)
+    assert pool._helper.is_alive()
+
+
+def test_without_a_second_thread_all_is_done_by_the_first(monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    threads.Team().both(lambda: done.append(1), lambda: done.append(2))
+    assert done == [1, 2]
+
+
+def test_an_error_of_the_second_thread_comes_out_once_and_holds_nothing():
+    class Big:
+        pass
+
+    began = threading.Event()
+    held = Big()
+    gone = weakref.ref(held)
+
+    def fail(held: Big) -> None:
+        began.set()
+        raise KeyError("there")
+
+    gc.collect()
+    with pytest.raises(KeyError, match="there"):
+        at_once([lambda: began.wait(WAITING), partial(fail, held)])
+    at_once([lambda: None, lambda: None])
+    gc.disable()
+    try:
+        with contextlib.suppress(KeyError):
+            at_once([lambda: None, partial(fail, held)])
+        del held
+        settle()
+        assert gone() is None
+    finally:
+        gc.enable()
