@@ -64,6 +64,7 @@ class Runner:
                 self.stages[index] = self._bound(step)
         self.groups = self._joined_stages()
         self._works: list[Call] = [as_work(stage) for _, stages in self.groups for stage in stages]
+        self._work = in_turn(self._works)
 
     def _joined_stages(self) -> list[tuple[list[Step], list[Stage]]]:
         """All stages in order, with the steps that they belong to. Neighbours for two threads that do not touch each other's
@@ -125,11 +126,10 @@ class Runner:
     def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
         """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies."""
         self.read(arguments)
-        work = in_turn(self._works)
         if self._multiplies:
-            blas_on_one_thread(work)
+            blas_on_one_thread(self._work)
         else:
-            work()
+            self._work()
         results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in self.program.results]
         self.finish()
         return results
