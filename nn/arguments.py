@@ -40,6 +40,12 @@ def shown(size: Pair) -> str:
 
 def number(layer: str, name: str, value: Any, *, low: float = 0.0, high: float = np.inf) -> float:
     """`value` as a Python float within [low, high]."""
+    if hasattr(value, "through"):  # an argument of a compiled function, which is recorded: replays check it too
+        return value.through(_number, layer, name, value, low, high)
+    return _number(layer, name, value, low, high)
+
+
+def _number(layer: str, name: str, value: Any, low: float, high: float) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):

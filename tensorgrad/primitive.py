@@ -252,6 +252,8 @@ class Primitive:
 
         state = per_thread.state
         recorder = state.recorder
+        if recorder is not None:
+            inputs = recorder.operands(inputs, arrays, attributes)
         try:
             if recorder is not None:
                 result = recorder.run(self, inputs, arrays, attributes)

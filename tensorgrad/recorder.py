@@ -53,6 +53,14 @@ class Recorder:
 
     # -- what the engine tells ---------------------------------------------------------------------------------------
 
+    def operands(self, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> tuple[Any, ...]:
+        """The inputs of a primitive as they are recorded and kept; the arrays are what its kernel takes for them."""
+        return inputs
+
+    def numbers_in(self, data: Any, dtype: Any) -> Any:
+        """What an array is made of: a number, or lists of numbers."""
+        return data
+
     def run(self, primitive: Primitive, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> Any:
         """Run a kernel, noticing its floating-point conditions and its failure."""
         self._conditions.clear()
@@ -157,6 +165,9 @@ class Recorder:
 
     def array_shared(self, tensor: Tensor) -> None:
         """Another tensor is made around the array of this one."""
+
+    def leaf_made(self, leaf: Tensor) -> None:
+        """A leaf has been made."""
 
     def data_set(self, leaf: Tensor) -> None:
         """A leaf's data is about to be rebound without an assignment."""

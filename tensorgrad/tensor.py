@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .stand_in import StandIn
 from .state import per_thread
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def as_operand(x: Any) -> Any:
     """
     if x is None or type(x) in (int, float, bool):
         return x
+    if type(x) is StandIn:
+        return x
     if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
         return x.item()
     return as_array(x)
@@ -36,6 +39,8 @@ def as_array(data: Any, dtype: DTypeLike | None = None) -> np.ndarray:
     """An array of numbers: arrays as they are, Python floats in float32, unless a dtype is asked for."""
     if isinstance(data, Tensor):
         data = data._data
+    elif not isinstance(data, np.ndarray) and (recorder := per_thread.state.recorder) is not None:
+        data = recorder.numbers_in(data, dtype)
     array = np.asarray(data, dtype)
     if array.dtype.kind not in "fiub":
         raise TypeError(
@@ -85,6 +90,7 @@ class Tensor:
         self.version = 0
         if requires_grad:
             self.requires_grad = True
+        self._tell("leaf_made")
 
     @staticmethod
     def wrap(array: np.ndarray) -> Tensor:
@@ -194,7 +200,9 @@ class Tensor:
         self._tell("array_shared")
         if self._node is not None:
             self._data.flags.writeable = False  # the backward pass may need it
-        return Tensor.wrap(self._data)
+        detached = Tensor.wrap(self._data)
+        detached._tell("leaf_made")
+        return detached
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=copy)

@@ -17,7 +17,7 @@ import tensorgrad as tg
 ROOT = Path(tg.__file__).parent.parent
 
 LEVELS = [
-    {"state", "kernels", "graph", "config"},
+    {"state", "stand_in", "kernels", "graph", "config"},
     {"tensor"},
     {"node"},
     {"primitive"},

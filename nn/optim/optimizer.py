@@ -38,7 +38,7 @@ class Group(tg.Watched):
     @lr.setter
     def lr(self, value: float | tg.Tensor) -> None:
         if not isinstance(value, tg.Tensor):
-            value = tg.Tensor(np.array(number("lr", "the learning rate", value), np.float64))
+            value = tg.Tensor(number("lr", "the learning rate", value), dtype=np.float64)
         tg.assign(self.rate, value)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..primitive import primitive
+from ..stand_in import StandIn
 from ..tensor import Tensor, as_operand
 from .comparison import equal, greater_equal, where_
 from .elementwise import log
@@ -118,7 +119,7 @@ def power(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Tensor:
     >>> tg.power([1.0, 2.0, 3.0], 2)
     Tensor([1., 4., 9.], dtype=float32)
     """
-    exponent = as_operand(y) if not isinstance(y, Tensor) else y
-    if isinstance(exponent, int | float):
+    exponent = as_operand(y) if not isinstance(y, Tensor) and type(y) is not StandIn else y
+    if type(exponent) is not StandIn and isinstance(exponent, int | float):
         return nth_power(x, exponent=exponent)
     return power_(x, y)

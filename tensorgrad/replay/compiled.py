@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import warnings
 import weakref
@@ -17,7 +18,7 @@ from ..kernels.heap import release_memory
 from ..kernels.winograd import Switch
 from ..state import current
 from ..tensor import Tensor
-from .attempts import Attempts
+from .cache import KINDS, Cache
 from .check import DisagreementError, check
 from .compare import CHECKED, require_agreement, require_same_leaves, require_same_return
 from .fallback import Planner
@@ -27,12 +28,9 @@ from .methods import HOLDER, method_of
 from .plan import ReplayPlan
 from .record import Recording, record
 from .refusal import ReplayError
-from .signature import flatten, objects_in, rebuild, tensors_in, with_copies
+from .signature import flatten, names_of_numbers, objects_in, rebuild, returns_numbers, tensors_in, with_copies, with_numbers
 from .survey import Place, called, survey
 from .undo import Snapshot
-
-KINDS = 16
-"""How many kinds of calls are remembered; of more, the one not seen for longest is forgotten."""
 
 
 class Compiled:
@@ -46,12 +44,12 @@ class Compiled:
     def __init__(self, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
-        self._kinds: OrderedDict[Any, list[Kind]] = OrderedDict()
+        self._cache = Cache(called(fn))
         self._check_every: int | None = None
         self._lock = threading.RLock()
         self._latest: Kind | None = None
-        self._attempts = Attempts(called(fn))
         self._found: list[Place] = []  # by the survey after the latest run of the function
+        self._numbers_read: dict[int, str] = {}  # in that run, see `Recording.read`
         self._moved: list[str] = []  # what that run has changed itself
         self._released: set[str] = set()  # all that runs have changed themselves
         self.without_dict: OrderedDict[int, Method] = OrderedDict()  # methods of instances that cannot hold them
@@ -61,35 +59,39 @@ class Compiled:
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         if current().recorder is not None:  # a trace is to see the step itself
             return self._function()(*arguments, **settings)
-        tensors, key = flatten((arguments, settings))
+        tensors, numbers, key = flatten((arguments, settings))
         with self._lock:
             given = arguments, settings
-            kind = self._kind((key, current().builds_graph, Switch.on))
+            signature = key, current().builds_graph, Switch.on
+            kind = self._cache.find(signature, numbers, lambda: self._names_of_numbers(given))
             if kind is None:
                 return self._eagerly(given, tensors)
             self._latest = kind
             if kind.planner is None:
                 returned = self._record(kind, given, tensors)
                 self.recordings += 1
+                self._cache.settle(kind, signature, numbers, self._numbers_read)
                 self._watch(kind)
-                return returned
+                return with_numbers(returned, numbers) if kind.returns_numbers else returned
             if kind.runner is None:
                 return self._eagerly(given, tensors)
             kind.runs += 1
+            kind.runner.numbers = numbers
             if kind.due(self._check_every):
                 try:
                     returned = self._replay_checked(kind, given, tensors)
                 except ReplayError:
-                    self._forget(kind)
+                    self._cache.forget(kind)
                     raise
+                self._cache.settle(kind, signature, numbers, self._numbers_read)
                 self._watch(kind)
                 release_memory()  # replays need little of what recording and comparing took
             else:
                 results = kind.runner.run([t._data for t in tensors])
                 returned = with_copies(kind.returned, results)
             self.replays += 1
-            self._attempts.succeeded()
-            return returned
+            self._cache.attempts.succeeded()
+            return with_numbers(returned, numbers) if kind.returns_numbers else returned
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy knows the function, or the copy's own method, and records it anew."""
@@ -99,47 +101,36 @@ class Compiled:
         """A method, where the function was compiled in the body of a class: each instance has replays of its own."""
         return self if instance is None else method_of(self, instance, lambda: Method(self._fn, instance, self._check_every))
 
+    @property
+    def _kinds(self) -> OrderedDict[Any, list[Kind]]:
+        return self._cache.kinds
+
     def _function(self) -> Callable[..., Any]:
         return self._fn
-
-    def _kind(self, key: Any) -> Kind | None:
-        """What is known of calls like this one; None where it is not worth recording."""
-        kinds = self._kinds.get(key, [])
-        for kind in kinds:
-            if kind.applies():
-                self._kinds.move_to_end(key)
-                return kind
-        names = [name for kind in kinds[-1:] if kind.guard is not None for name in kind.guard.changed()]
-        if not self._attempts.begin(_why(names), by_shape=not names):
-            return None
-        self._kinds.setdefault(key, []).append(found := Kind())
-        self._kinds.move_to_end(key)
-        while sum(map(len, self._kinds.values())) > KINDS:
-            oldest = next(iter(self._kinds.values()))
-            oldest.pop(0)
-            if not oldest:
-                self._kinds.popitem(last=False)
-        return found
-
-    def _forget(self, kind: Kind) -> None:
-        """Let the next call be recorded anew."""
-        for key, kinds in list(self._kinds.items()):
-            kinds[:] = [other for other in kinds if other is not kind]
-            if not kinds:
-                del self._kinds[key]
 
     def _call(self, given: Any, tensors: list[Tensor]) -> Any:
         """Run the function itself, and find out what it depends on and what it changes."""
         function, objects = self._function(), objects_in(given)
         before = survey(function, objects, (HOLDER,))
-        arguments, settings = rebuild(given, list(tensors))
+        recorder = current().recorder
+        stand_ins = recorder.stand_ins(flatten(given)[1])
+        arguments, settings = rebuild(given, list(tensors), stand_ins)
         returned = function(*arguments, **settings)
+        self._numbers_read = recorder.recording.read
         self._found = survey(function, objects, (HOLDER,))
         self._moved = moved(before, self._found)
         return returned
 
+    def _names_of_numbers(self, given: Any) -> list[str]:
+        """What the function calls the numbers among its arguments."""
+        try:
+            bound = inspect.signature(self._function()).bind(*given[0], **given[1])
+        except (TypeError, ValueError):
+            return names_of_numbers(given, "arguments")
+        return names_of_numbers(bound.arguments)
+
     def _eagerly(self, given: Any, tensors: list[Tensor]) -> Any:
-        arguments, settings = rebuild(given, list(tensors))
+        arguments, settings = rebuild(given, list(tensors), flatten(given)[1])
         returned = self._function()(*arguments, **settings)
         return with_copies(returned, _copies(returned))
 
@@ -151,8 +142,9 @@ class Compiled:
         if kind.planner is not None:
             new = [name for name in self._moved if name not in self._released]
             self._released.update(new)
-            for other in [other for kinds in self._kinds.values() for other in kinds if other.guard is not None]:
-                other.guard.release(self._released)
+            for other in self._cache.all():
+                if other.guard is not None:
+                    other.guard.release(self._released)
             if new:
                 warnings.warn(
                     f"{called(self._fn)}: each call changes {', '.join(new)}, and a replay, which runs no Python code, does "
@@ -168,6 +160,7 @@ class Compiled:
         returned, recording = self._recorded(given, tensors)
         copies = _copies(returned)
         kind.latest = recording
+        kind.returns_numbers = returns_numbers(returned)
         if kind.first is None:
             kind.first = recording
             kind.expected, kind.settings, kind.tracked = recording.expected, recording.settings, recording.tracked
@@ -245,7 +238,7 @@ class Compiled:
     def plan(self) -> ReplayPlan:
         """The plan of the signature called last: print it, or `save` it as a picture."""
         if self._latest is None or self._latest.runner is None:
-            why = self._attempts.why_not() or "the first two calls of a signature record it; call the function twice"
+            why = self._cache.attempts.why_not() or "the first two calls of a signature record it; call the function twice"
             raise ReplayError(f"there is no plan yet: {why}")
         return ReplayPlan(self._latest.runner, called(self._fn))
 
@@ -275,16 +268,6 @@ class Method(Compiled):
             made.popitem(last=False)
 
 
-def _why(names: list[str]) -> str:
-    """Why calls are recorded anew."""
-    if not names:
-        return "each of its latest calls had other shapes, dtypes or settings than all before"
-    return (
-        f"{', '.join(names)} changed between its latest calls, and each time it must be recorded anew. A value that changes "
-        "from call to call must enter as an argument, or live in a tensor that tg.assign updates"
-    )
-
-
 def _copies(returned: Any) -> list[Tensor]:
     """Copies of the tensors that a step returned."""
     return [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
@@ -294,7 +277,7 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     """A function that does what `fn` does, faster: it records the primitives that `fn` runs, and replays them without
     its Python code.
 
-    `fn` is a whole training step or any part of one. It takes tensors, arrays, and containers of them, and whatever
+    `fn` is a whole training step or any part of one. It takes tensors, arrays, numbers, and containers of them, and whatever
     else decides how it computes; parameters, buffers, optimizers and generators that it closes over are state, which replays
     read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
 
@@ -302,6 +285,10 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     replayed beside `fn` and compared with it step by step. From then on `fn` runs only to be compared with the replays 10,
     100, 1,000 and so on, see `check`. The result equals that of `fn` to rounding. If a replay is interrupted by an error, as
     where a label is out of range, then what it was about to update is old, new, or part of both.
+
+    A number among the arguments, such as a learning rate or a counter, is replayed whatever it is, where primitives compute
+    with it; arithmetic with other numbers may come before. Where Python code reads it, as a shape or in an `if`, each value is
+    recorded, as are booleans, strings, None and members of an Enum.
 
     Replays run no Python code. So they notice when what this code depends on has changed: numbers, flags, functions and
     layers in closure cells, globals, defaults, attributes, lists and dicts, and the settings of modules and optimizers. Then

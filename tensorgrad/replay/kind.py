@@ -19,6 +19,7 @@ class Kind:
         self.planner: Planner | None = None
         self.runner: Runner | None = None
         self.returned: Any = None  # by the latest recording: what else than tensors a call returns
+        self.returns_numbers = False  # whether numbers among them are made of numbers among the arguments
         self.expected: dict[Tensor, bool] = {}
         self.settings: list[tuple[Any, str, Any]] = []
         self.tracked: dict[Tensor, bool] = {}
@@ -26,6 +27,7 @@ class Kind:
         self.guard: Guard | None = None
         self.checked = False
         self.runs = 0
+        self._next_check = 10
 
     def applies(self) -> bool:
         """Whether what Python code looked at is still as it was."""
@@ -42,7 +44,10 @@ class Kind:
         if not self.checked:
             return True
         if every is None:
-            return self.runs >= 10 and self.runs == 10 ** (len(str(self.runs)) - 1)
+            if self.runs < self._next_check:
+                return False
+            self._next_check *= 10
+            return True
         return every > 0 and self.runs % every == 0
 
     def reads(self, holder: Any) -> bool:

@@ -15,7 +15,7 @@ from ..primitive import Primitive
 from ..tensor import Tensor
 from .compare import array_of
 from .randomness import Source
-from .record import EntryGradient, Recording
+from .record import ComputedNumber, EntryGradient, Recording
 from .refusal import ReplayError, described
 
 Stage = Sequence[Call]
@@ -128,6 +128,7 @@ class Program:
         arguments: the values that are the arguments.
         cells: leaves read from outside, by value.
         entry_gradients: leaves whose `.grad` is read from outside, by value.
+        numbers: the formulas of what is made of numbers among the arguments, by value.
         constants: arrays and numbers known beforehand, by value.
         live: those constants that are one array at every call, whose contents the user may change.
         results: the values returned.
@@ -142,6 +143,7 @@ class Program:
     arguments: list[int]
     cells: dict[int, Tensor]
     entry_gradients: dict[int, Tensor]
+    numbers: dict[int, Any]
     constants: dict[int, Any]
     live: set[int]
     results: list[int]
@@ -217,10 +219,12 @@ def program_of(first: Recording, second: Recording) -> Program:
     What came from outside is a cell where both saw the same tensor, and else a constant, since both saw the same contents.
     """
     graph = second.graph
-    cells, entry_gradients, constants = {}, {}, {}
+    cells, entry_gradients, numbers, constants = {}, {}, {}, {}
     for value, given in second.given.items():
         if isinstance(given, EntryGradient):
             entry_gradients[value] = given.leaf
+        elif isinstance(given, ComputedNumber):
+            numbers[value] = given.formula
         elif isinstance(given, Tensor) and first.given[value] is given:
             cells[value] = given
         else:
@@ -236,6 +240,7 @@ def program_of(first: Recording, second: Recording) -> Program:
         arguments=second.arguments,
         cells=cells,
         entry_gradients=entry_gradients,
+        numbers=numbers,
         constants=constants,
         live=live,
         results=second.results,

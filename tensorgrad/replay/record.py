@@ -13,8 +13,9 @@ from ..graph import Graph, GraphNode, Value
 from ..ops.assign import assign_
 from ..primitive import Primitive
 from ..recorder import Recorder
+from ..stand_in import Argument, StandIn, arguments_of, formula_of, holds_stand_ins, known_of, plain
 from ..state import current
-from ..tensor import Tensor
+from ..tensor import Tensor, as_array
 from .randomness import Source, random_state, set_random_state
 from .refusal import ReplayError, line_of_user
 
@@ -24,6 +25,17 @@ class EntryGradient:
 
     def __init__(self, leaf: Tensor) -> None:
         self.leaf = leaf
+
+
+class ComputedNumber:
+    """Stands for an array that is made of numbers among the arguments.
+
+    Attributes:
+        formula: of the number, or of lists of numbers.
+    """
+
+    def __init__(self, formula: Any) -> None:
+        self.formula = formula
 
 
 class Recording:
@@ -41,6 +53,7 @@ class Recording:
         expected: the leaves whose `.grad` the step looked at before it set it, and whether there was one.
         shared: pairs of tensors from outside that held one array, so that the graph does not tell them apart. Those that
             the step itself made are gone after it.
+        read: the numbers among the arguments that Python code read, by their place, each with the line.
         settings: what Python code read through `tg.reading`: (object, name of the attribute, value).
         tracked: the leaves that a graph was built on, or would have been, and whether each required a gradient.
         arrays: the arrays of all values but numbers, where they were asked for.
@@ -58,6 +71,7 @@ class Recording:
         self.expected: dict[Tensor, bool] = {}
         self.shared: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
         self.settings: list[tuple[Any, str, Any]] = []
+        self.read: dict[int, str] = {}
         self.tracked: dict[Tensor, bool] = {}
         self.arrays: dict[int, np.ndarray] = {}
 
@@ -76,10 +90,47 @@ class StrictRecorder(Recorder):
         self._arguments: set[int] = set()  # by id
         self._keeps_arrays = keeps_arrays
         self._undo: list[Callable[[], None]] = []
+        self._made: dict[int, weakref.ref[Tensor]] = {}  # leaves that the step has made, by id
 
     def argument(self, tensor: Tensor) -> None:
         self._arguments.add(id(tensor))
         self.recording.arguments.append(self._value_of(tensor, "argument"))
+
+    # -- numbers among the arguments -----------------------------------------------------------------------------------
+
+    def stand_ins(self, numbers: list[Any]) -> list[StandIn]:
+        """What the step is given for the numbers among its arguments."""
+        return [StandIn(number, Argument(k), self._number_read) for k, number in enumerate(numbers)]
+
+    def _number_read(self, formula: Any) -> None:
+        for place in arguments_of(formula):
+            self.recording.read.setdefault(place, line_of_user())
+
+    def operands(self, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> tuple[Any, ...]:
+        for name, setting in attributes.items():
+            if holds_stand_ins(setting):
+                attributes[name] = plain(setting)
+        if not any(type(x) is StandIn for x in inputs):
+            return inputs
+        arrays[:] = [array.operand if type(array) is StandIn else array for array in arrays]
+        dtype = np.result_type(*[array for array in arrays if array is not None])  # that which numbers adapt to
+        return tuple(Tensor.wrap(self._computed(x, np.asarray(x.operand, dtype))) if self._is_ours(x) else x for x in inputs)
+
+    def numbers_in(self, data: Any, dtype: Any) -> Any:
+        if not holds_stand_ins(data):
+            return data
+        return self._computed(data, as_array(known_of(data), dtype))
+
+    def _is_ours(self, x: Any) -> bool:
+        return type(x) is StandIn and x.tell_read == self._number_read
+
+    def _computed(self, numbers: Any, array: np.ndarray) -> np.ndarray:
+        """Let the array be known as one made of numbers."""
+        value = self._new_value(array, "input")
+        self.graph.bindings[value.id] = ComputedNumber(formula_of(numbers))
+        return array
+
+    # -- what the engine tells -----------------------------------------------------------------------------------------
 
     def run(self, primitive: Primitive, inputs: tuple[Any, ...], arrays: list[Any], attributes: dict[str, Any]) -> Any:
         for source in attributes.values():
@@ -110,7 +161,7 @@ class StrictRecorder(Recorder):
         if isinstance(x, Tensor) and isinstance(given, Tensor) and x.is_leaf:
             if given is not x:
                 self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
-            elif current().builds_graph and id(x) not in self._arguments:
+            elif current().builds_graph and id(x) not in self._arguments and not self.is_made(x):
                 self.recording.tracked.setdefault(x, x.requires_grad)
         return value
 
@@ -125,6 +176,14 @@ class StrictRecorder(Recorder):
 
     def array_shared(self, tensor: Tensor) -> None:
         self._value_of(tensor, "input")  # which the array is known by, and not the passing one
+
+    def leaf_made(self, leaf: Tensor) -> None:
+        self._made[id(leaf)] = weakref.ref(leaf)
+
+    def is_made(self, leaf: Tensor) -> bool:
+        """Whether the step itself has made a leaf. Another call makes another."""
+        found = self._made.get(id(leaf))
+        return found is not None and found() is leaf
 
     def data_set(self, leaf: Tensor) -> None:
         raise ReplayError(
@@ -148,7 +207,7 @@ class StrictRecorder(Recorder):
         self._refuse_argument(leaf, "has its gradient read or added to")
         self.gradient_replaced(leaf)
         found = self.recording
-        if leaf not in found.gradients and leaf not in found.expected:
+        if leaf not in found.gradients and leaf not in found.expected and not self.is_made(leaf):
             found.expected[leaf] = leaf._grad is not None
             if leaf._grad is not None:
                 self.graph.bindings[self._value_of(leaf._grad, "gradient")] = EntryGradient(leaf)

@@ -16,7 +16,7 @@ class ReplayError(RuntimeError):
 def line_of_user() -> str:
     """Where the user's own code is now: `file:line` and the text of that line."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INTERNAL:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (*INTERNAL, "numpy"):
         frame = frame.f_back
     if frame is None:
         return ""

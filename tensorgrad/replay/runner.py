@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Value
 from ..kernels.matrix import ALONE
 from ..kernels.threads import Call, at_once, blas_on_one_thread, in_turn, settle
+from ..stand_in import evaluate
 from ..tensor import Tensor
 from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
@@ -29,7 +30,8 @@ class Runner:
         self.blocks = [np.empty(size, np.uint8) for size in plan.blocks]
         self.arrays: dict[int, Any] = dict(program.constants)
         self._slots: dict[int, np.ndarray] = {}  # copies of what comes from outside
-        for value in [*program.arguments, *program.entry_gradients]:
+        self.numbers: list[Any] = []  # those among the arguments of the call that comes now
+        for value in [*program.arguments, *program.entry_gradients, *program.numbers]:
             self._slots[value] = self.arrays[value] = self._new(program.values[value])
         for value, leaf in program.cells.items():
             if value in plan.homes:
@@ -156,6 +158,8 @@ class Runner:
         return array.copy() if self.plan.root_of(value) in self.plan.homes else array
 
     def _read_outside(self) -> None:
+        for value, formula in self.program.numbers.items():
+            self._slots[value][...] = evaluate(formula, self.numbers)
         changed: set[int] = set()
         for leaf, home in self.plan.leaf_homes.items():
             shown = leaf._data is home.shown

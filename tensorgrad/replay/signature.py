@@ -7,33 +7,65 @@ from typing import Any
 
 import numpy as np
 
+from ..stand_in import StandIn, evaluate
 from ..tensor import Tensor, as_array
 from .survey import NUMBERS, called
 
 
-def flatten(structure: Any) -> tuple[list[Tensor], Hashable]:
-    """The tensors in nested tuples, lists and dicts, arrays made tensors, and a key for everything else about them.
+def flatten(structure: Any) -> tuple[list[Tensor], list[Any], Hashable]:
+    """The tensors in nested tuples, lists and dicts, arrays made tensors; the numbers; and a key for all else about them.
 
-    What is neither tensor nor array nor a container counts as a setting: its value is part of the key.
+    What is neither tensor, array nor number, nor a container, counts as a setting: its value is part of the key.
     """
+    tensors: list[Tensor] = []
+    numbers: list[Any] = []
+    return tensors, numbers, _flatten(structure, tensors, numbers)
+
+
+def _flatten(structure: Any, tensors: list[Tensor], numbers: list[Any]) -> Hashable:
+    """Collect tensors and numbers in the lists given, and return the key of the rest."""
     if isinstance(structure, Tensor | np.ndarray):
         array = structure._data if isinstance(structure, Tensor) else as_array(structure)
         tensor = Tensor.wrap(array.view())
         tensor._requires_grad = isinstance(structure, Tensor) and structure._requires_grad
-        return [tensor], (array.shape, array.dtype.str, tensor._requires_grad)
+        tensors.append(tensor)
+        return array.shape, array.dtype.str, tensor._requires_grad
+    if is_number(structure):
+        numbers.append(structure)
+        return type(structure)
     if isinstance(structure, tuple | list):
-        parts = [flatten(item) for item in structure]
-        return [t for tensors, _ in parts for t in tensors], (type(structure), *(key for _, key in parts))
+        return type(structure), *[_flatten(item, tensors, numbers) for item in structure]
     if isinstance(structure, dict):
-        parts = [flatten(item) for item in structure.values()]
-        return [t for tensors, _ in parts for t in tensors], (dict, tuple(structure), *(key for _, key in parts))
+        return dict, tuple(structure), *[_flatten(item, tensors, numbers) for item in structure.values()]
     if not isinstance(structure, Hashable):
         raise TypeError(
             "a compiled function takes tensors, arrays, tuples, lists and dicts of them, and settings that can be told "
             f"apart by their hash; this {type(structure).__name__} has none"
         )
-    value = structure.hex() if isinstance(structure, float) else structure  # tells -0.0 from 0.0, and nan is nan
-    return [], (type(structure), value)
+    return type(structure), structure
+
+
+def is_number(x: Any) -> bool:
+    """Whether an argument is a number to compute with. Booleans and members of an Enum are settings."""
+    return type(x) in (float, int) or isinstance(x, np.number)
+
+
+def exactly(number: Any) -> Hashable:
+    """A number such that it equals itself alone: -0.0 is not 0.0, and nan is nan."""
+    if isinstance(number, np.number):
+        return number.tobytes()
+    return number.hex() if isinstance(number, float) else number
+
+
+def names_of_numbers(structure: Any, name: str = "") -> list[str]:
+    """What the numbers in arguments are called, in the order in which `flatten` finds them."""
+    if is_number(structure):
+        return [name]
+    if isinstance(structure, dict):
+        return [n for key, item in structure.items() for n in names_of_numbers(item, f"{name}[{key!r}]" if name else str(key))]
+    if isinstance(structure, tuple | list):
+        return [n for k, item in enumerate(structure) for n in names_of_numbers(item, f"{name}[{k}]")]
+    return []
 
 
 def objects_in(structure: Any) -> dict[str, Any]:
@@ -46,14 +78,17 @@ def objects_in(structure: Any) -> dict[str, Any]:
     return {called(structure): structure}
 
 
-def rebuild(structure: Any, tensors: list[Tensor]) -> Any:
-    """The structure with its tensors and arrays replaced by the tensors given, which are used up in order."""
+def rebuild(structure: Any, tensors: list[Tensor], numbers: list[Any]) -> Any:
+    """The structure with its tensors and arrays replaced by the tensors given, and its numbers by those given; both are used
+    up in order."""
+    if is_number(structure):
+        return numbers.pop(0)
     if isinstance(structure, Tensor | np.ndarray):
         return tensors.pop(0)
     if isinstance(structure, tuple | list):
-        return _like(structure, [rebuild(item, tensors) for item in structure])
+        return _like(structure, [rebuild(item, tensors, numbers) for item in structure])
     if isinstance(structure, dict):
-        return {key: rebuild(item, tensors) for key, item in structure.items()}
+        return {key: rebuild(item, tensors, numbers) for key, item in structure.items()}
     return structure
 
 
@@ -82,3 +117,19 @@ def with_copies(structure: Any, copies: list[Tensor]) -> Any:
     if isinstance(structure, dict):
         return {key: with_copies(item, copies) for key, item in structure.items()}
     return structure
+
+
+def returns_numbers(structure: Any) -> bool:
+    """Whether what a step returned holds stand-ins for numbers."""
+    if isinstance(structure, tuple | list | dict):
+        return any(map(returns_numbers, structure.values() if isinstance(structure, dict) else structure))
+    return type(structure) is StandIn
+
+
+def with_numbers(structure: Any, numbers: list[Any]) -> Any:
+    """The structure that a step returned, with numbers in the place of stand-ins."""
+    if isinstance(structure, tuple | list):
+        return _like(structure, [with_numbers(item, numbers) for item in structure])
+    if isinstance(structure, dict):
+        return {key: with_numbers(item, numbers) for key, item in structure.items()}
+    return evaluate(structure.formula, numbers) if type(structure) is StandIn else structure

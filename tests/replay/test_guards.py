@@ -544,7 +544,10 @@ def test_what_cannot_be_seen_is_caught_at_the_tenth_and_the_hundredth_replay():
             return x * next(values)
 
         compiled = tg.compile(step)
-        with pytest.raises(tg.ReplayError, match=r"(?s)came to something else than the step itself.*number 1\.0 and then 2\.0.*x \* next\(values\)"):
+        with pytest.raises(
+            tg.ReplayError,
+            match=r"(?s)came to something else than the step itself.*number 1\.0 and then 2\.0.*x \* next\(values\)",
+        ):
             for _ in range(2000):
                 compiled(X)
                 for _ in range(late // 3):
