@@ -91,6 +91,7 @@ class Primitive:
         takes_out: whether the kernel can write into a buffer given as `out=`. That of an elementwise primitive may be
         one of its inputs.
         sums: whether an element of the output may be made in more than one operation.
+        ufunc: the NumPy function that the kernel is another name for, or None.
         prepare: a function of the kernel's arguments and `out=` that returns the kernel's work as a list of calls, or None.
         rules: the VJP rule of each input that has one.
     """
@@ -107,6 +108,7 @@ class Primitive:
         flops: Callable[..., int] | None = None,
     ) -> None:
         self.kernel = kernel
+        self.ufunc = ufunc
         self._function = ufunc or kernel
         self.prepare = prepare
         self.name = kernel.__name__.rstrip("_")

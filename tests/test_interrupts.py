@@ -3,71 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import dis
-import functools
 import gc
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from functools import partial
-from types import CodeType, FrameType
-from typing import Any
 
 import pytest
+from interrupting import Interrupting, interrupted, points
 
 from tensorgrad.kernels import threads
 from tensorgrad.kernels.threads import Ticket, at_once, blas_on_one_thread, settle, team
 
 WAITING = 30
 """Seconds after which a test that hangs fails."""
-
-
-@functools.cache
-def loops(code: CodeType) -> set[int]:
-    """Where in the code a loop begins anew."""
-    return {instruction.offset for instruction in dis.get_instructions(code) if instruction.opname.startswith("JUMP_BACK")}
-
-
-class Interrupting:
-    """Runs a call, and raises KeyboardInterrupt at one of the points in `threads.py` where Python looks for signals: when a
-    function begins, when one written in C is done, and when a loop begins anew."""
-
-    def __init__(self, point: int) -> None:
-        self.left = point
-        self.came = False
-
-    def __call__(self, work: Callable[[], Any]) -> None:
-        tracing, profiling = sys.gettrace(), sys.getprofile()
-        try:
-            sys.settrace(self._enter)
-            sys.setprofile(self._call)
-            work()
-        finally:
-            sys.setprofile(profiling)
-            sys.settrace(tracing)
-
-    def _call(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event in ("call", "c_return"):
-            self._reach(frame)
-
-    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
-        frame.f_trace_opcodes = True
-        return self._inside
-
-    def _inside(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode" and frame.f_lasti in loops(frame.f_code):
-            self._reach(frame)
-        return self._inside
-
-    def _reach(self, frame: FrameType) -> None:
-        if frame.f_code.co_filename != threads.__file__ or self.came:
-            return
-        self.left -= 1
-        if self.left < 0:
-            self.came = True
-            raise KeyboardInterrupt
 
 
 class Shares:
@@ -112,14 +61,6 @@ class Occupied:
         settle()
 
 
-def points(run: Callable[[int], bool]) -> int:
-    """Run with an interrupt at the first point, the second and so on, until none comes any more."""
-    point = 0
-    while run(point):
-        point += 1
-    return point
-
-
 def require_whole(before: list[int]) -> None:
     assert [library.get_num_threads() for library in blas_on_one_thread._libraries] == before
     again = Shares(meet=True)
@@ -133,7 +74,7 @@ def test_an_interrupt_at_any_point_leaves_the_pool_whole(helper):
     before = [library.get_num_threads() for library in blas_on_one_thread._libraries]
 
     def run(point: int) -> bool:
-        interrupting, shares = Interrupting(point), Shares(meet=helper == "free")
+        interrupting, shares = Interrupting(point, threads.__file__), Shares(meet=helper == "free")
         if helper == "busy":
             with Occupied():
                 came = interrupted(interrupting, shares)
@@ -145,15 +86,6 @@ def test_an_interrupt_at_any_point_leaves_the_pool_whole(helper):
         return came
 
     assert points(run) > 20
-
-
-def interrupted(interrupting: Interrupting, work: Callable[[], Any]) -> bool:
-    try:
-        interrupting(work)
-    except KeyboardInterrupt:
-        return True
-    assert not interrupting.came
-    return False
 
 
 def test_a_second_interrupt_ends_the_waiting_and_settle_waits_for_what_is_left(monkeypatch):

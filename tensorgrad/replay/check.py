@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.threads import Call, blas_on_one_thread
+from ..kernels.threads import blas_on_one_thread
 from ..tensor import Tensor
 from .elementwise import ElementwiseStep
+from .ending import calls_of
 from .program import PrimitiveStep, Stage, Step
 from .randomness import same_random_state
 from .record import Recording
@@ -187,17 +188,11 @@ class _Check:
 def alternately(stage: Stage) -> None:
     """Do the shares of a stage by turns, a call of one and a call of the other, as if threads met at every moment: shares that
     write into each other's memory come to something else."""
-    waiting = [_calls(share)[::-1] for share in stage]
+    waiting = [calls_of(share)[::-1] for share in stage]
     while any(waiting):
         for calls in waiting:
             if calls:
                 calls.pop()()
-
-
-def _calls(work: Call) -> list[Call]:
-    """The calls that a piece of work consists of."""
-    parts = getattr(work, "calls", None)
-    return [work] if parts is None else [call for part in parts for call in _calls(part)]
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> str:

@@ -29,8 +29,11 @@ class ElementwiseStep(Step):
         self._shape = main.shape
         self._steps = max([1, *(main.shape[axis] for axis in memory_order(main)[:1])])  # along the axis that is cut
         self._dtypes = {v: np.dtype(program.values[v].dtype) for v in self.inside}
-        later = {v for step in members[1:] for v in step.inputs}
-        self.in_place = frozenset(v for v in members[0].in_place if v not in later)
+        self._later = {v for step in members[1:] for v in step.inputs}
+
+    @property
+    def in_place(self) -> frozenset[int]:
+        return frozenset(v for v in self.members[0].overwritable(self.updates) if v not in self._later)
 
     def scratch_bytes(self, itemsize: int) -> int:
         return sum(self._room(dtype) for dtype in self._dtypes.values())

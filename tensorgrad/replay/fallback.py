@@ -6,7 +6,7 @@ import warnings
 
 from .fusion import fuse
 from .memory import place
-from .passes import simplify
+from .passes import put_updates_last, simplify
 from .program import program_of
 from .record import Recording
 from .runner import Runner
@@ -35,6 +35,7 @@ class Planner:
                 simplify(program)
                 if self.level == FUSED:
                     fuse(program)
+                put_updates_last(program)
                 return Runner(program, place(program))
             except Exception as error:
                 self.lower(f"planning it failed with {type(error).__name__}: {error}")

@@ -16,6 +16,19 @@ def simplify(program: Program) -> None:
     fold_constants(program)
 
 
+def put_updates_last(program: Program) -> None:
+    """Let the steps that make new values of leaves, and those that depend on them, stand at the end: up to there a run
+    that fails has changed nothing."""
+    assigned, late, drawn = set(program.assigned.values()), set(), False
+    for step in program.steps:
+        draws = isinstance(step, PrimitiveStep) and step.has_effect
+        step.updates = not assigned.isdisjoint(step.outputs) or not late.isdisjoint(step.inputs) or (draws and drawn)
+        if step.updates:
+            late.update(step.outputs)
+            drawn = drawn or draws  # what draws random numbers after it does so in its turn
+    program.steps.sort(key=lambda step: step.updates)
+
+
 class ConversionStep(Step):
     """The value assigned to a leaf, in the leaf's dtype."""
 

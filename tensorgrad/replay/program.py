@@ -33,6 +33,7 @@ class Step:
     """
 
     in_place: frozenset[int] = frozenset()
+    updates = False  # whether it stands at the end, among the steps that give leaves their new values
     multiplies = False  # whether its work for two threads has matrix products in it
 
     def __init__(self, name: str, inputs: list[int | None], outputs: list[int], nodes: list[GraphNode]) -> None:
@@ -75,9 +76,14 @@ class PrimitiveStep(Step):
 
     @property
     def in_place(self) -> frozenset[int]:
+        return self.overwritable(self.updates)
+
+    def overwritable(self, at_the_end: bool) -> frozenset[int]:
         """Inputs whose memory an output may take, if nobody needs them any more: the kernels of elementwise primitives
-        allow it."""
-        allowed = self.primitive.elementwise and (self.primitive.takes_out or self.primitive.prepare is not None)
+        allow it. At the end of a program Python functions do not, for one that was broken off is called again there."""
+        primitive = self.primitive
+        writes = primitive.ufunc is not None if at_the_end else primitive.takes_out
+        allowed = primitive.elementwise and (writes or primitive.prepare is not None)
         return frozenset(v for v in self.inputs if v is not None) if allowed else frozenset()
 
     @property
@@ -97,7 +103,7 @@ class PrimitiveStep(Step):
         if len(outputs) == 1:
             out = outputs[0]
             if self.primitive.takes_out:
-                return [partial(kernel, *inputs, out=out, **attributes)]
+                return [partial(self.primitive.ufunc or kernel, *inputs, out=out, **attributes)]
             return [lambda: self._keep(out, kernel(*inputs, **attributes))]
 
         def run() -> None:

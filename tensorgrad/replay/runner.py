@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,13 @@ from ..kernels.matrix import ALONE
 from ..kernels.threads import Call, at_once, blas_on_one_thread, in_turn, settle
 from ..stand_in import evaluate
 from ..tensor import Tensor
+from . import ending
+from .ending import Ending, Share
 from .homes import Home, home_of, laid_out, memory_order
 from .memory import Plan, is_alias
 from .program import PrimitiveStep, Program, Stage, Step
+from .randomness import random_state, set_random_state
+from .undo import random_sources
 
 SMALL = 4096
 """Up to so many bytes a value read from outside is copied at each run instead of bound where it lies."""
@@ -45,8 +50,9 @@ class Runner:
         sizes = [s.scratch_bytes(np.dtype(program.values[s.outputs[0]].dtype).itemsize) for s in program.steps]
         self.scratch = [np.empty(max(sizes, default=0), np.uint8) for _ in range(2)]
         self.stages: list[list[Stage]] = [[] for _ in program.steps]
-        # BLAS's own threads stay awake after a product and hold up what comes next, the more where others need the processor.
-        self._multiplies = any(node.flops > 2 * ALONE for step in program.steps for node in step.nodes)
+        self._sources = random_sources(program)
+        self._next_versions: list[tuple[Tensor, int]] = []
+        self._lasting: list[tuple[Home, np.ndarray]] | None = None
         self._broken_off = False  # while a run is under way, and after one that did not come to its end
         self._bind(None)
 
@@ -65,8 +71,10 @@ class Runner:
             if changed is None or not changed.isdisjoint(touched):
                 self.stages[index] = self._bound(step)
         self.groups = self._joined_stages()
-        self._works: list[Call] = [as_work(stage) for _, stages in self.groups for stage in stages]
-        self._work = in_turn(self._works)
+        self._works: list[Call] = [as_work(s) for steps, stages in self.groups if not steps[0].updates for s in stages]
+        self._work = _on_one_thread_of_blas(in_turn(self._works), [s for s in self.program.steps if not s.updates])
+        self._ending = Ending([s for steps, stages in self.groups if steps[0].updates for s in stages])
+        self._end = _on_one_thread_of_blas(ending.run, [s for s in self.program.steps if s.updates])
 
     def _joined_stages(self) -> list[tuple[list[Step], list[Stage]]]:
         """All stages in order, with the steps that they belong to. Neighbours for two threads that do not touch each other's
@@ -75,7 +83,8 @@ class Runner:
         members: list[Step] = []  # the steps in the last stage, if others may join them
         for step, stages in zip(self.program.steps, self.stages, strict=True):
             single = len(stages) == 1 and not (len(stages[0]) == 1 and step.multiplies)
-            if single and members and all(self._independent(member, step) for member in members):
+            single = single and bool(members) and members[0].updates == step.updates
+            if single and all(self._independent(member, step) for member in members):
                 mine, other = joined[-1][1][0]
                 first, *second = stages[0]  # each share stays with the thread whose scratch memory it was given
                 members.append(step)
@@ -126,33 +135,64 @@ class Runner:
     # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self, arguments: list[np.ndarray]) -> list[Tensor]:
-        """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies."""
+        """One replay: read what comes from outside, run the steps, leave what the step leaves behind. Returns copies.
+
+        Where this is broken off, leaves and generators are as before, or as after it.
+        """
         self.read(arguments)
-        if self._multiplies:
-            blas_on_one_thread(self._work)
-        else:
+        drawn = [(source, random_state(source)) for source in self._sources]
+        shares = self._ending.shares()
+        try:
             self._work()
+        except BaseException:
+            self._take_back(drawn)
+            raise
+        try:
+            return self._ended(shares)
+        except BaseException:
+            ending.take_up(shares)
+            self.finish()
+            raise
+
+    def _ended(self, shares: list[list[Share]]) -> list[Tensor]:
+        self._end(shares)
         results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in self.program.results]
         self.finish()
         return results
+
+    def _take_back(self, drawn: list[tuple[Any, Any]]) -> None:
+        """After a run that came to no new values: the generators as they were, and no gradient half made."""
+        for source, state in drawn:
+            set_random_state(source, state)
+        given = {leaf: value for value, leaf in self.program.entry_gradients.items()}
+        for leaf, home in self.plan.gradient_homes.items():
+            if leaf._grad is not None and leaf._grad._data is home.shown:
+                if leaf in given:
+                    np.copyto(home.array, self._slots[given[leaf]])
+                else:
+                    leaf._grad = None
 
     def read(self, arguments: list[np.ndarray]) -> None:
         """Read what comes from outside: arguments, leaves, gradients."""
         if self._broken_off:
             settle()  # the second thread may still be at work in this memory
         self._broken_off = True
+        self._lasting = None
+        self._next_versions = [(leaf, leaf.version + times) for leaf, times in self._versions]
         self._read_outside()
         for value, argument in zip(self.program.arguments, arguments, strict=True):
             np.copyto(self._slots[value], argument)
 
     def finish(self) -> None:
-        """Leave what the step leaves behind: new values of leaves, and their gradients."""
-        for home, array in [(home, self._lasting(value)) for value, home in self.plan.copied]:
+        """Leave what the step leaves behind: new values of leaves, and their gradients. To do it again changes nothing."""
+        if self._lasting is None:
+            self._lasting = [(home, self._lasting_array(value)) for value, home in self.plan.copied]
+        for home, array in self._lasting:
             np.copyto(home.array, array)
         self._show()
         self._broken_off = False
 
-    def _lasting(self, value: int) -> np.ndarray:
+    def _lasting_array(self, value: int) -> np.ndarray:
         """The array of a value, or a copy where it lies in a home: that may be given its next value before this one is read."""
         array = self.arrays[value]
         return array.copy() if self.plan.root_of(value) in self.plan.homes else array
@@ -196,10 +236,18 @@ class Runner:
     def _show(self) -> None:
         for leaf, home in self.plan.leaf_homes.items():
             leaf._data = home.shown
-        for leaf, times in self._versions:
-            leaf.version += times
+        for leaf, version in self._next_versions:
+            leaf.version = version
         for leaf, value in self.program.gradients.items():
             leaf._grad = None if value is None else Tensor.wrap(self.plan.gradient_homes[leaf].shown)
+
+
+def _on_one_thread_of_blas(work: Callable[..., None], steps: list[Step]) -> Callable[..., None]:
+    """Work that runs these steps. BLAS starts threads of its own for larger products; they stay awake after it and hold up
+    what comes next, the more so where others need the processor too."""
+    if not any(node.flops > 2 * ALONE for step in steps for node in step.nodes):
+        return work
+    return lambda *given: blas_on_one_thread(partial(work, *given))
 
 
 def as_work(stage: Stage) -> Call:
