@@ -146,6 +146,17 @@ def test_products_of_matrices(shape, inner, rng, layout):
         np.testing.assert_allclose(matrix.product(x, y), x @ y, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "shapes", [((3, 4, 5), (3, 5, 2)), ((2, 3, 4, 5), (5, 2)), ((4, 5), (3, 5, 2)), ((1, 4, 5), (3, 5, 2))]
+)
+@pytest.mark.parametrize("more", [((5, 1, 4, 6), (3, 6, 2)), ((1, 2, 3, 4), (1, 2, 4, 3)), ((2, 0, 4, 5), (5, 3))])
+def test_products_of_stacks(shapes, more, rng, monkeypatch):
+    monkeypatch.setattr(matrix, "LARGE", 0)
+    for pair in (shapes, more):
+        x, y = (rng.standard_normal(shape) for shape in pair)
+        np.testing.assert_array_equal(matrix.product(x, y), np.matmul(x, y))
+
+
 @given(axes=st.sampled_from([(0,), (1,), (0, 2), (1, 2), (0, 2, 3)]), rng=generators, layout=layouts)
 def test_sums(axes, rng, layout):
     x = lay_out(rng.standard_normal((300, 2, 3, 2)), layout)

@@ -25,7 +25,9 @@ LARGE = 1 << 24
 
 def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x @ y, (M, K) times (K, N) -> (M, N); and of stacks of matrices, as NumPy has it."""
-    work = x.size * y.shape[1] if x.ndim == y.ndim == 2 else 0
+    if x.ndim > 2 or y.ndim > 2:
+        return _stacked(x, y)
+    work = x.size * y.shape[1]
     if work <= ALONE or SMALL < work < LARGE:
         return np.matmul(x, y)
     if work <= SMALL:
@@ -34,6 +36,31 @@ def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     shares = [partial(np.matmul, x[rows], y[:, columns], out=out[rows, columns]) for rows, columns in halves(out.shape)]
     blas_on_one_thread(partial(at_once, shares))
     return out
+
+
+def _stacked(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x @ y of stacks of matrices: half of the stack on each thread."""
+    if max(x.size * y.shape[-1], y.size * x.shape[-2]) < LARGE:
+        return np.matmul(x, y)
+    shape = (*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
+    parts = stack_halves(x, y, shape)
+    out = np.empty(shape, np.result_type(x, y))
+    shares = [partial(np.matmul, one, other, out=out[part]) for one, other, part in parts]
+    blas_on_one_thread(partial(at_once, shares))
+    return out
+
+
+def stack_halves(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, slice]]:
+    """Both halves of a product of stacks: the factors, and which part of the result (..., M, N) along its first axis they
+    make. One part is all of it where that axis is too short."""
+    middle = shape[0] // 2 if len(shape) > 2 else 0
+    parts = [slice(0, middle), slice(middle, shape[0])] if middle else [slice(0, shape[0])]
+    return [(_along_first(x, part, len(shape)), _along_first(y, part, len(shape)), part) for part in parts]
+
+
+def _along_first(x: np.ndarray, part: slice, ndim: int) -> np.ndarray:
+    """What a factor has for part of the result's first axis, over which it may be broadcast."""
+    return x[part] if x.ndim == ndim and x.shape[0] > 1 else x
 
 
 def halves(shape: tuple[int, int]) -> list[tuple[slice, slice]]:

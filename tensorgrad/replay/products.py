@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.matrix import halves
+from ..kernels.matrix import halves, stack_halves
 from ..kernels.threads import Call, in_turn
 from ..ops.matmul import linear_, matmul_
 from . import work
@@ -15,7 +15,7 @@ from .program import PrimitiveStep, Program, Stage
 
 
 class ProductStep(PrimitiveStep):
-    """A product of two matrices, and perhaps a bias."""
+    """A product of two matrices, and perhaps a bias; or of stacks of matrices."""
 
     multiplies = True
 
@@ -23,10 +23,14 @@ class ProductStep(PrimitiveStep):
         x, y, b = (*inputs, None)[:3]
         out = outputs[0]
         if self.primitive is linear_:
-            y = y.T
+            x, y, out = _rows(x), y.T, _rows(out)
+            if x is None or out is None:  # no views of them are matrices
+                return super().bind(inputs, outputs, scratch)
         else:
-            x = x.T if self.attributes["transpose_x"] else x
-            y = y.T if self.attributes["transpose_y"] else y
+            x = x.swapaxes(-1, -2) if self.attributes["transpose_x"] else x
+            y = y.swapaxes(-1, -2) if self.attributes["transpose_y"] else y
+        if out.ndim > 2:
+            return [self._stacked(x, y, out)]
         if out.strides[0] < out.strides[1]:  # the rows lie innermost: BLAS is given the product's transpose
             x, y, out, b = y.T, x.T, out.T, None if b is None else b[:, None]
         if out.size * x.shape[1] < work.LARGE_PRODUCT or max(out.shape) < 2:
@@ -36,6 +40,19 @@ class ProductStep(PrimitiveStep):
             for rows, columns in halves(out.shape)
         ]
         return [[_product(x[rows], y[:, columns], bias, out[rows, columns]) for rows, columns, bias in parts]]
+
+    def _stacked(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Stage:
+        if out.size * x.shape[-1] < work.LARGE_PRODUCT:
+            return [partial(np.matmul, x, y, out=out)]
+        return [partial(np.matmul, one, other, out=out[part]) for one, other, part in stack_halves(x, y, out.shape)]
+
+
+def _rows(x: np.ndarray) -> np.ndarray | None:
+    """(..., K) -> (rows, K) as a view, if there is one."""
+    if x.ndim == 2:
+        return x
+    rows = x.reshape(-1, x.shape[-1])
+    return rows if np.may_share_memory(rows, x) else None
 
 
 def _product(x: np.ndarray, y: np.ndarray, b: np.ndarray | None, out: np.ndarray) -> Call:
@@ -48,6 +65,11 @@ def cut_products(program: Program) -> None:
     for index, step in enumerate(program.steps):
         if type(step) is PrimitiveStep and step.primitive in (matmul_, linear_):
             arrays = [program.values[v] for v in [*step.inputs, *step.outputs] if v is not None]
-            matrices = all(len(a.shape) == 2 for a in [*arrays[:2], arrays[-1]])
-            if matrices and len({a.dtype for a in arrays}) == 1 and arrays[0].dtype in ("float32", "float64"):
+            products = step.primitive is linear_ or all(len(a.shape) > 1 for a in arrays)
+            if (
+                products
+                and arrays[-1].nbytes
+                and len({a.dtype for a in arrays}) == 1
+                and arrays[0].dtype in ("float32", "float64")
+            ):
                 program.steps[index] = ProductStep(step.nodes[0], step.primitive, step.inputs)
