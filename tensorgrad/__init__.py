@@ -17,6 +17,7 @@ from . import ops
 from .autodiff import backward, grad, value_and_grad, vjp
 from .collect import graph
 from .config import show_config
+from .contexts import no_grad, phase, scope
 from .graph import Graph
 from .kernels.heap import keep_freed_memory, release_memory
 from .kernels.pieces import in_pieces
@@ -24,7 +25,7 @@ from .kernels.winograd import set_winograd
 from .ops import *  # noqa: F403
 from .primitive import PRIMITIVES, Primitive, primitive
 from .replay import ReplayError, compile
-from .state import Watched, no_grad, phase, reading, scope
+from .state import Watched, reading
 from .trace import trace
 
 __version__ = "0.1.0"

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import ops
+from .contexts import setting
 from .node import Node
-from .state import current, setting
+from .state import current
 from .tensor import Tensor
 
 if TYPE_CHECKING:

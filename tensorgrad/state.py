@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 
@@ -53,62 +51,6 @@ per_thread = _PerThread()
 def current() -> State:
     """The state of the thread that asks."""
     return per_thread.state
-
-
-@contextmanager
-def setting(**changes: Any) -> Iterator[None]:
-    """Change fields of the thread's state inside a `with`, and put them back whatever happens."""
-    state = current()
-    before = {name: getattr(state, name) for name in changes}
-    for name, value in changes.items():
-        setattr(state, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(state, name, value)
-
-
-def no_grad() -> Any:
-    """Inside `with no_grad():` (or in a function it decorates) no graph is built, so nothing is kept for a backward pass.
-
-    >>> import tensorgrad as tg
-    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with tg.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-    return setting(builds_graph=False)
-
-
-def phase(name: str) -> Any:
-    """Inside `with phase("update"):` traced primitives are marked as part of that phase of a training step.
-
-    The phases that the engine itself uses are "forward", "backward" and "update".
-    """
-    return setting(phase=name)
-
-
-@contextmanager
-def scope(name: str, kind: str = "", owner: Any = None) -> Iterator[None]:
-    """Inside `with scope("encoder"):` primitives belong to that part of the model, in traces and in pictures.
-
-    Scopes nest: their names, joined by dots, are a module path such as `features.conv1`. `kind` says what
-    the part is, such as the name of its class. Every `nn.Module` opens a scope of its own when it is called.
-
-    >>> import tensorgrad as tg
-    >>> with tg.scope("encoder"), tg.scope("attention"):
-    ...     print(tg.state.current().scope.path)
-    encoder.attention
-    """
-    state = current()
-    outside = state.scope
-    state.scope = Scope(name, kind, outside, owner)
-    try:
-        yield
-    finally:
-        state.scope = outside
 
 
 class Changes:

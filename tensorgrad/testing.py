@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .autodiff import vjp
-from .state import no_grad
+from .contexts import no_grad
 from .tensor import Tensor
 
 

@@ -18,7 +18,7 @@ ROOT = Path(tg.__file__).parent.parent
 
 LEVELS = [
     {"state", "stand_in", "kernels", "graph", "config"},
-    {"tensor"},
+    {"contexts", "tensor"},
     {"node"},
     {"primitive"},
     {"ops"},

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..contexts import no_grad
 from ..primitive import primitive
-from ..state import no_grad
 from ..tensor import Tensor
 from .axes import Axis, integer, integers, normalized_axes, normalized_axis
 from .indexing import getitem_
