@@ -15,7 +15,7 @@ def mse_loss(prediction: tg.Tensor | ArrayLike, target: tg.Tensor | ArrayLike, r
 
     Args:
         prediction: a tensor of any shape.
-        target: of the same shape; what is no tensor is converted to the prediction's dtype.
+        target: of the same shape; what is no tensor is converted to the prediction's dtype. Integers become floats.
         reduction: "mean" over all elements, their "sum", or "none" for the errors of all elements.
 
     Raises:
@@ -43,9 +43,14 @@ def mse_loss(prediction: tg.Tensor | ArrayLike, target: tg.Tensor | ArrayLike, r
             f"mse_loss: the prediction has shape {prediction.shape} and the target {target.shape}; "
             "they must agree, so reshape one of them"
         )
-    error = prediction - target
+    error = _in_floats(prediction) - _in_floats(target)
     squares = error * error
     return squares if reduction == "none" else getattr(tg, reduction)(squares)
+
+
+def _in_floats(x: tg.Tensor) -> tg.Tensor:
+    """Integers as floats, in which differences do not wrap around as those of uint8 images do."""
+    return x if x.dtype.kind == "f" else tg.astype(x, np.result_type(x.dtype, np.float32))
 
 
 def accuracy(logits: tg.Tensor | ArrayLike, labels: tg.Tensor | ArrayLike) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .tensor import Number, Tensor, as_operand
+from .tensor import Number, Tensor, as_operand, shape_of
 
 if TYPE_CHECKING:
     from .primitive import Pullback
@@ -116,14 +116,14 @@ class Node:
 
     def _residual(self, kind: str, which: Any, inputs: tuple[Any, ...], extras: Sequence[np.ndarray]) -> Any:
         if kind == "shape":
-            return None if inputs[which] is None else np.shape(inputs[which])
+            return None if inputs[which] is None else shape_of(inputs[which])
         if kind == "attribute":
             return self.attributes[which]
         if kind == "extra":
             return Tensor.wrap(np.asarray(extras[which]))
         if kind == "variadic":
             return tuple(self._kept(x) for x in inputs[which:])
-        return tuple(np.shape(x) for x in inputs[which:])  # the shapes of a variadic input
+        return tuple(shape_of(x) for x in inputs[which:])  # the shapes of a variadic input
 
     @property
     def name(self) -> str:

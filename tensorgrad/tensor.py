@@ -41,24 +41,76 @@ def as_array(data: Any, dtype: DTypeLike | None = None) -> np.ndarray:
         data = data._data
     elif not isinstance(data, np.ndarray) and (recorder := per_thread.state.recorder) is not None:
         data = recorder.numbers_in(data, dtype)
+    from_python = False
+    if not isinstance(data, np.ndarray | np.generic):
+        if isinstance(data, list | tuple):
+            _refuse_tracked(data)
+        # Arrays of other libraries keep their dtype, and so do lists of arrays.
+        from_python = not hasattr(data, "__array__") and not _holds_arrays(data)
     array = np.asarray(data, dtype)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"a tensor holds real numbers or booleans, but the data given ({type(data).__name__}) has dtype {array.dtype}; "
             "pass a number, nested lists of equal lengths, or an array of floats, integers or booleans"
         )
-    from_python = dtype is None and not isinstance(data, np.ndarray | np.generic)
-    return array.astype(np.float32) if from_python and array.dtype == np.float64 else array
+    if not array.dtype.isnative:  # big-endian, as in old files
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array.astype(np.float32) if from_python and dtype is None and array.dtype == np.float64 else array
+
+
+def _refuse_tracked(data: Any) -> None:
+    """A list of tensors becomes an array of their values, and their gradients would be lost in silence."""
+    if isinstance(data, Tensor):
+        if data._requires_grad and per_thread.state.builds_graph:
+            raise TypeError(
+                f"a list that holds a tensor of shape {data.shape} which requires a gradient was given where an array is "
+                "expected, and the gradient would be lost; join the tensors with tg.stack or tg.concatenate first, or "
+                "detach() them"
+            )
+    elif isinstance(data, list | tuple):
+        for item in data:
+            if isinstance(item, Tensor | list | tuple):
+                _refuse_tracked(item)
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Whether a list holds arrays, whose dtype counts, and not just numbers."""
+    return isinstance(data, list | tuple) and any(
+        (isinstance(item, np.ndarray | Tensor) and item.ndim) or _holds_arrays(item) for item in data
+    )
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a tensor, an array, a number or nested lists."""
+    return x._data.shape if isinstance(x, Tensor) else np.shape(x)
+
+
+def ndim_of(x: Any) -> int:
+    """How many axes a tensor, an array, a number or nested lists have."""
+    return x._data.ndim if isinstance(x, Tensor) else np.ndim(x)
+
+
+def dtype_of(x: Any) -> np.dtype:
+    """The dtype of the tensor that x is, or is made into."""
+    return x._data.dtype if isinstance(x, Tensor) else as_array(x).dtype
 
 
 class Tensor:
     """An n-dimensional array that leaves a graph behind: of which primitives made it, and from what.
 
     Args:
-        data: a number, nested lists, an array or a tensor. An array keeps its dtype and is not copied; Python
-            floats become float32.
+        data: a number, nested lists, an array or a tensor. An array, of another library too, keeps its dtype; one of NumPy is
+            not copied. Python floats become float32.
         requires_grad: whether `backward` shall fill in `.grad`. Only tensors of floats can have a gradient.
         dtype: the dtype to convert to.
+
+    NumPy's functions take tensors: `np.exp(x)` and `np.mean(x, axis=0)` are the functions of the same name here, and keep the
+    gradient. A function that tensorgrad does not have gets the array where no gradient is tracked, and is refused where one
+    would be lost; `np.asarray(x)` is always the array.
+
+    A graph does not notice what is written into an array behind a tensor (`x.data[:] = 0`, or the array that `x` was made
+    of) between a forward and its backward pass; the gradient is then wrong. Give new values with `tg.assign`, or look for
+    such writes with `tg.detect_anomaly()`.
 
     Attributes:
         grad: the gradient that backward passes have added up here, a Tensor like this one, or None.
@@ -76,7 +128,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_data", "_grad", "_node", "_requires_grad", "name", "version")
-    __array_ufunc__ = None  # NumPy leaves `array * tensor` to Tensor.__rmul__
 
     def __init__(self, data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> None:
         self._data = as_array(data, dtype)
@@ -204,6 +255,12 @@ class Tensor:
         detached._tell("leaf_made")
         return detached
 
+    def __array_function__(self, function: Any, types: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        return numpy_functions.array_function(function, arguments, settings)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
+        return numpy_functions.array_ufunc(ufunc, method, inputs, settings)
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -216,6 +273,12 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"only a tensor of one value is true or false, and this one has shape {self.shape}; reduce it, or look at "
+                "np.asarray(x).any() or .all(). (`x in tensors` compares elements too: to find a tensor in a list, write "
+                "any(x is y for y in tensors))"
+            )
         return bool(self.item())
 
     def __float__(self) -> float:
@@ -223,6 +286,34 @@ class Tensor:
 
     def __int__(self) -> int:
         return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError(
+                f"only an integer tensor without axes can be an index or a size; this one has shape {self.shape} and dtype "
+                f"{self.dtype}"
+            )
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __round__(self, ndigits: int | None = None) -> Number:
+        return round(self.item(), ndigits)
+
+    def __format__(self, spec: str) -> str:
+        """A single value is formatted as a number, as in f"{loss:.4f}"; without a format it is the same as `str`."""
+        if not spec:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(
+                f"the format {spec!r} is for a single value, and this tensor has shape {self.shape}; index or reduce it first"
+            )
+        return format(self.item(), spec)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copies and pickles: of a tensor that primitives made, the value; the graph behind it stays where it is."""
+        return super().__reduce_ex__(protocol) if self._node is None else (Tensor.wrap, (self._data.copy(),))
 
     def __repr__(self) -> str:
         kind = type(self).__name__
@@ -318,6 +409,41 @@ class Tensor:
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"the elements of a tensor cannot be set, here those of one of shape {self.shape}; choose between two values with "
+            "tg.where(mask, new, old), join parts with tg.concatenate, or give a leaf a new value with tg.assign(x, value)"
+        )
+
+    # `x += y` makes a new tensor and binds the name x to it, as for numbers. Where x is a parameter, that cannot be meant.
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return ops.add(self._unassigned("+"), other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return ops.subtract(self._unassigned("-"), other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return ops.multiply(self._unassigned("*"), other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return ops.divide(self._unassigned("/"), other)
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return ops.power(self._unassigned("**"), other)
+
+    def __imatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self._unassigned("@"), other)
+
+    def _unassigned(self, operator: str) -> Tensor:
+        if self._node is None and (self._requires_grad or type(self) is not Tensor):
+            raise TypeError(
+                f"`x {operator}= y` would not change this leaf of shape {self.shape}: it would make a new tensor and leave the "
+                f"leaf as it is. Update a leaf with tg.assign(x, x {operator} y), under tg.no_grad(); for another tensor write "
+                f"x = x {operator} y"
+            )
+        return self
+
     # -- methods: the function of the same name, with this tensor first --------------------------------------------
 
     def exp(self) -> Tensor:
@@ -398,4 +524,4 @@ class Tensor:
         return ops.transpose(self)
 
 
-from . import autodiff, ops  # noqa: E402  (the operators above name primitives, and primitives make tensors)
+from . import autodiff, numpy_functions, ops  # noqa: E402  (the operators above name primitives, and primitives make tensors)

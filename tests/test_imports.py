@@ -22,7 +22,7 @@ LEVELS = [
     {"node"},
     {"primitive"},
     {"ops"},
-    {"autodiff"},
+    {"autodiff", "numpy_functions"},
     {"paths", "completion", "testing"},
     {"recorder"},
     {"trace", "collect"},
@@ -30,7 +30,7 @@ LEVELS = [
 ]
 """The parts of tensorgrad, files and packages, from the bottom up. Each imports from below, and a package from itself."""
 
-CONVENIENCES = {("tensor", "autodiff"), ("tensor", "ops")}
+CONVENIENCES = {("tensor", "autodiff"), ("tensor", "numpy_functions"), ("tensor", "ops")}
 """What Tensor's operators and methods name, imported at the end of its module."""
 
 FROM_METHODS = {("graph", "draw")}

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from typing import Literal, overload
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..kernels import batch_norm as kernels
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of, shape_of
 from .elementwise import sqrt
 from .precision import computed
 from .reduction import sum_
@@ -24,13 +23,13 @@ from .shape import reshape_
 
 
 def _refuse_misfits(x, **vectors):
-    if np.ndim(x) < 2:
-        raise ValueError(f"x must have shape (N, C, ...), with the channels second, and has {np.ndim(x)} axes; reshape it")
+    if ndim_of(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...), with the channels second, and has {ndim_of(x)} axes; reshape it")
     for name, vector in vectors.items():
-        if vector is not None and np.shape(vector) != x.shape[1:2]:
+        if vector is not None and shape_of(vector) != x.shape[1:2]:
             raise ValueError(
                 f"{name} must have one number for each of the {x.shape[1]} channels: "
-                f"shape ({x.shape[1]},), not {np.shape(vector)}"
+                f"shape ({x.shape[1]},), not {shape_of(vector)}"
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..kernels import columns, correlate, fused_winograd, winograd
 from ..kernels.windows import axes
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of, shape_of
 from .settings import IntOrPair, pairs
 
 # -- convolution ---------------------------------------------------------------------------------------------------
@@ -19,9 +19,9 @@ from .settings import IntOrPair, pairs
 def conv2d_(x, w, b=None, *, stride, padding, dilation, groups, out=None):
     """(N, C, H, W), (F, C/groups, KH, KW), (F,) or None -> (N, F, OH, OW): cross-correlation, by im2col or Winograd."""
     where = _geometry(x, w, stride, padding, dilation, groups)
-    if b is not None and np.shape(b) != (len(w),):
+    if b is not None and shape_of(b) != (len(w),):
         raise ValueError(
-            f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {np.shape(b)}"
+            f"the bias must have one number for each of the {len(w)} filters: shape ({len(w)},), not {shape_of(b)}"
         )
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
     if winograd.suits(x.shape, w.shape, *where, groups, dtype):
@@ -82,10 +82,10 @@ def _computed(kernel, dtype, arrays, *settings, **buffers):
 
 
 def _geometry(x, w, stride, padding, dilation, groups):
-    if np.ndim(x) != 4 or np.ndim(w) != 4:
+    if ndim_of(x) != 4 or ndim_of(w) != 4:
         raise ValueError(
             "the images x must have shape (N, C, H, W) and the weights w (F, C/groups, KH, KW), but these have "
-            f"{np.ndim(x)} and {np.ndim(w)} axes; add an axis to a single image with tg.unsqueeze(x, 0)"
+            f"{ndim_of(x)} and {ndim_of(w)} axes; add an axis to a single image with tg.unsqueeze(x, 0)"
         )
     if w.dtype.kind != "f":
         raise TypeError(f"the weights must be floats, and these are {w.dtype}; convert them, e.g. with w.astype(np.float32)")
@@ -148,8 +148,8 @@ def conv2d(
 @primitive(flops=lambda out_shape, x_shape: 0)
 def im2col_(x, *, kernel_size, stride, padding, dilation):
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW): each column is a window."""
-    if np.ndim(x) != 4:
-        raise ValueError(f"the images must have shape (N, C, H, W), but these have {np.ndim(x)} axes; reshape them")
+    if ndim_of(x) != 4:
+        raise ValueError(f"the images must have shape (N, C, H, W), but these have {ndim_of(x)} axes; reshape them")
     return columns.image_to_columns(x, *axes(x.shape[2:], kernel_size, stride, padding, dilation))
 
 
@@ -161,11 +161,13 @@ def col2im_(cols, *, output_size, kernel_size, stride, padding, dilation):
     """(N, C * KH * KW, OH * OW) -> (N, C, H, W): what the windows hold, added up where they overlap."""
     vertical, horizontal = axes(output_size, kernel_size, stride, padding, dilation)
     windows = vertical.count * horizontal.count
-    if np.ndim(cols) != 3 or cols.shape[1] % math.prod(kernel_size) or cols.shape[2] != windows:
+    if ndim_of(cols) != 3 or cols.shape[1] % math.prod(kernel_size) or cols.shape[2] != windows:
         raise ValueError(
             f"the columns must have shape (N, C * {math.prod(kernel_size)}, {windows}) for a kernel of {kernel_size} on images "
-            f"of {output_size}, not {np.shape(cols)}; give the settings that im2col was given"
+            f"of {output_size}, not {shape_of(cols)}; give the settings that im2col was given"
         )
+    if cols.dtype.kind in "iub":  # sums of integers are in NumPy's dtype for them, so that small ones do not wrap
+        cols = cols.astype(np.result_type(cols, np.uint if cols.dtype.kind == "u" else np.int_))
     return columns.columns_to_image(cols, vertical, horizontal)
 
 

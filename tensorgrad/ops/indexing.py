@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of
 from .axes import integer
 
 ARRAY = "array"
@@ -66,7 +66,7 @@ def getitem(x: ArrayLike | Tensor, index: Any) -> Tensor:
             raise IndexError(
                 "getitem: True and False are no indices; use an array of booleans of the shape of x, or of its first axes"
             )
-        elif isinstance(entry, Tensor) or np.ndim(entry):
+        elif isinstance(entry, Tensor) or ndim_of(entry):
             entries.append(ARRAY)
             arrays.append(np.zeros(0, np.intp) if isinstance(entry, list) and not entry else entry)
         else:

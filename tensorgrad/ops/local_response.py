@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..kernels import local_response as kernels
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of
 from .arithmetic import nth_power
 from .precision import computed
 
@@ -23,8 +23,8 @@ from .precision import computed
 @primitive(flops=lambda out_shape, *shapes: 10 * math.prod(out_shape))
 def local_response_norm_(x, *, size, alpha, beta, k, out=None):
     """(N, C, ...) -> x s^-beta"""
-    if np.ndim(x) < 2:
-        raise ValueError(f"x must have shape (N, C, ...), with the channels second, and has {np.ndim(x)} axes; reshape it")
+    if ndim_of(x) < 2:
+        raise ValueError(f"x must have shape (N, C, ...), with the channels second, and has {ndim_of(x)} axes; reshape it")
     return computed(kernels.normalize, (x,), size, alpha, beta, k, out=out)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, shape_of
 from .normalization import log_softmax_, shifted, softmax_
 from .reduction import sum_
 from .shape import astype, unsqueeze_
@@ -100,7 +100,9 @@ def cross_entropy_(logits, targets, weight=None, *, ignore_index=None, label_smo
     if reduction == "none":
         return losses.reshape(batch_shape)
     loss = total(losses, (0,))
-    return np.divide(loss, divisor) if reduction == "mean" else loss
+    if reduction != "mean":
+        return loss
+    return np.divide(loss, divisor) if divisor else np.full_like(loss, np.nan)
 
 
 @primitive(flops=lambda out_shape, *others: 7 * math.prod(out_shape))
@@ -120,7 +122,12 @@ def cross_entropy_slope(y, logits, targets, weight=None, *, ignore_index=None, l
         if counts is not None:
             slope *= counts[:, None]
             divisor = total(counts, (0,)).item()
-    slope *= np.divide(y, divisor) if reduction == "mean" else np.reshape(y, (-1, 1))
+    if reduction != "mean":
+        slope *= np.reshape(y, (-1, 1))
+    elif divisor:
+        slope *= np.divide(y, divisor)
+    else:  # no sample counts: the mean is nan, and moves nothing
+        slope[...] = 0
     return slope.reshape(shape)
 
 
@@ -130,7 +137,7 @@ def class_rows(logits, targets, weight=None, *, ignore_index=None, label_smoothi
     shape = logits.shape
     logits, targets, weight = _flattened(logits, targets, weight)
     rows, divisor = _class_rows(logits, targets, weight, ignore_index, label_smoothing)
-    rows = np.divide(rows, divisor if reduction == "mean" else 1)
+    rows = np.divide(rows, (divisor or 1) if reduction == "mean" else 1)
     return rows.reshape(shape)
 
 
@@ -205,7 +212,8 @@ def cross_entropy(
         weight: (K,), how much each class counts, in the loss of a sample and, for labels, in the mean. Has no gradient.
         ignore_index: samples with this label count nothing; for labels only.
         label_smoothing: this part of each target, from 0 to 1, is spread evenly over all classes (Szegedy et al., 2016).
-        reduction: "mean" over the samples (for labels the weighted mean; nan when none counts), "sum", or "none".
+        reduction: "mean" over the samples (for labels the weighted mean; nan, with a gradient of 0, when none counts), "sum",
+            or "none".
 
     Returns:
         A single loss, or for "none" one for each sample, in the dtype of the logits.
@@ -255,8 +263,8 @@ def _refuse_bad_settings(logits: Tensor, weight: ArrayLike | Tensor | None, labe
         raise ValueError(f"cross_entropy: reduction must be one of {', '.join(map(repr, REDUCTIONS))}, not {reduction!r}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is a part from 0 to 1, and is {label_smoothing}")
-    if weight is not None and np.shape(weight) != logits.shape[-1:]:
+    if weight is not None and shape_of(weight) != logits.shape[-1:]:
         raise ValueError(
-            f"cross_entropy: weight has shape {np.shape(weight)}; it must have one element for each of the "
+            f"cross_entropy: weight has shape {shape_of(weight)}; it must have one element for each of the "
             f"{logits.shape[-1]} classes"
         )

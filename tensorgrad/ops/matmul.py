@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..kernels.matrix import product
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of, shape_of
 from .reduction import sum_
 from .shape import reshape_
 
@@ -84,7 +84,7 @@ def matmul(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Tensor:
     >>> tg.matmul([[1.0, 2.0], [3.0, 4.0]], [10.0, 1.0])
     Tensor([12., 34.], dtype=float32)
     """
-    x_shape, y_shape = np.shape(x), np.shape(y)
+    x_shape, y_shape = shape_of(x), shape_of(y)
     if not x_shape or not y_shape:
         raise ValueError(f"matmul: shapes {x_shape} and {y_shape}: a number has no rows or columns; multiply by it with *")
     if len(x_shape) > 1 and len(y_shape) > 1:
@@ -101,11 +101,11 @@ def matmul(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Tensor:
 @primitive(flops=lambda out_shape, x_shape, w_shape, b_shape=None: 2 * math.prod(out_shape) * w_shape[1])
 def linear_(x, w, b=None):
     """(..., in), (out, in), (out,) -> (..., out): x @ w.T + b, with the batch innermost in memory if x has it so."""
-    if np.ndim(w) != 2 or not np.ndim(x) or x.shape[-1] != w.shape[1]:
+    if ndim_of(w) != 2 or not ndim_of(x) or x.shape[-1] != w.shape[1]:
         raise ValueError(
             "linear: the last axis of x must have the size of the last axis of w, the weights, whose shape is (out, in)"
         )
-    if b is not None and np.shape(b) != w.shape[:1]:
+    if b is not None and shape_of(b) != w.shape[:1]:
         raise ValueError(f"linear: the bias b must have one element for each of the {w.shape[0]} rows of w")
     if _batch_is_innermost(x):
         out = product(w, x.T).T

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of
 from .axes import normalized_axis
 from .elementwise import exp
+from .precision import in_wider_floats
 from .reduction import sum_
 
 
@@ -24,6 +25,10 @@ def shifted(x: np.ndarray, axis: int) -> np.ndarray:
 @primitive(flops=lambda out_shape, x_shape: 5 * math.prod(x_shape))
 def softmax_(x, *, axis):
     """exp(x) over its sum along the axis."""
+    return in_wider_floats(_softmax, x, axis)
+
+
+def _softmax(x, axis):
     e = np.exp(shifted(x, axis))
     e /= total(e, (axis,), keepdims=True)
     return e
@@ -35,6 +40,10 @@ softmax_.vjp(x=lambda g, out, axis: out * (g - sum_(g * out, axis=(axis,), keepd
 @primitive(flops=lambda out_shape, x_shape: 5 * math.prod(x_shape))
 def log_softmax_(x, *, axis):
     """x less its logsumexp along the axis."""
+    return in_wider_floats(_log_softmax, x, axis)
+
+
+def _log_softmax(x, axis):
     z = shifted(x, axis)
     if z.size:
         z -= np.log(total(np.exp(z), (axis,), keepdims=True))
@@ -52,7 +61,7 @@ def softmax(x: ArrayLike | Tensor, axis: int = -1) -> Tensor:
     Tensor([[0.5, 0.5],
             [1. , 0. ]], dtype=float32)
     """
-    return softmax_(x, axis=normalized_axis("softmax", axis, np.ndim(x)))
+    return softmax_(x, axis=normalized_axis("softmax", axis, ndim_of(x)))
 
 
 def log_softmax(x: ArrayLike | Tensor, axis: int = -1) -> Tensor:
@@ -62,4 +71,4 @@ def log_softmax(x: ArrayLike | Tensor, axis: int = -1) -> Tensor:
     >>> tg.log_softmax([1000.0, 0.0])
     Tensor([    0., -1000.], dtype=float32)
     """
-    return log_softmax_(x, axis=normalized_axis("log_softmax", axis, np.ndim(x)))
+    return log_softmax_(x, axis=normalized_axis("log_softmax", axis, ndim_of(x)))

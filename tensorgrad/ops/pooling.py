@@ -7,7 +7,7 @@ import numpy as np
 from ..kernels import pool
 from ..kernels.windows import axes
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of
 from .settings import IntOrPair, Pair, pairs
 
 # -- the largest ---------------------------------------------------------------------------------------------------
@@ -149,9 +149,9 @@ def avg_pool2d(
 
 
 def _refuse_other_than_images(x: np.ndarray) -> None:
-    if np.ndim(x) != 4:
+    if ndim_of(x) != 4:
         raise ValueError(
-            f"the images must have shape (N, C, H, W), and these have {np.ndim(x)} axes; add an axis with tg.unsqueeze(x, 0)"
+            f"the images must have shape (N, C, H, W), and these have {ndim_of(x)} axes; add an axis with tg.unsqueeze(x, 0)"
         )
 
 

@@ -1,4 +1,4 @@
-"""In which dtype kernels compute that take several arrays of floats."""
+"""In which dtype kernels compute."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ def computed(kernel: Callable[..., Any], arrays: tuple[Any, ...], *settings: Any
         return result.astype(dtype)
     np.copyto(out, result, casting="same_kind")
     return out
+
+
+def in_wider_floats(kernel: Callable[..., np.ndarray], x: np.ndarray, *settings: Any) -> np.ndarray:
+    """Run a kernel that sums on floats of 32 bits at least: in float16 sums overflow that their mean does not."""
+    if x.dtype != np.float16:
+        return kernel(x, *settings)
+    with np.errstate(over="ignore"):  # a result too large for float16 is infinite, as it is anywhere
+        return np.asarray(kernel(x.astype(np.float32), *settings)).astype(np.float16)

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, dtype_of, ndim_of, shape_of
 from .axes import Axis, normalized_axes
 from .comparison import gate
 from .elementwise import exp
-from .shape import concatenate_, permute_, reshape_
+from .precision import in_wider_floats
+from .shape import astype, concatenate_, permute_, reshape_
 
 # -- sums ----------------------------------------------------------------------------------------------------------------
 
@@ -47,11 +48,15 @@ def sum(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Ten
     >>> tg.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([4., 6.], dtype=float32)
     """
-    return sum_(x, axis=normalized_axes("sum", axis, np.ndim(x)), keepdims=bool(keepdims))
+    return sum_(x, axis=normalized_axes("sum", axis, ndim_of(x)), keepdims=bool(keepdims))
 
 
 @primitive
 def mean_(x, *, axis, keepdims=False):
+    return in_wider_floats(_mean, x, axis, keepdims)
+
+
+def _mean(x, axis, keepdims):
     return np.divide(total(x, axis, keepdims=keepdims), _count(x.shape, axis))
 
 
@@ -59,7 +64,12 @@ def _count(shape, axis):
     return math.prod(shape[a] for a in axis)
 
 
-mean_.vjp(x=lambda g, x_shape, axis: spread(g / (_count(x_shape, axis) or 1), axis=axis, shape=x_shape))
+def _share(g, count):
+    """g / count. A large count overflows in float16, and its reciprocal does not."""
+    return g * (1 / count) if g.dtype == np.float16 and count else g / (count or 1)
+
+
+mean_.vjp(x=lambda g, x_shape, axis: spread(_share(g, _count(x_shape, axis)), axis=axis, shape=x_shape))
 
 
 def mean(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -70,7 +80,7 @@ def mean(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Te
     Tensor([[1.5],
             [3.5]], dtype=float32)
     """
-    return mean_(x, axis=normalized_axes("mean", axis, np.ndim(x)), keepdims=bool(keepdims))
+    return mean_(x, axis=normalized_axes("mean", axis, ndim_of(x)), keepdims=bool(keepdims))
 
 
 # -- variances -----------------------------------------------------------------------------------------------------------
@@ -79,7 +89,11 @@ def mean(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Te
 @primitive(flops=lambda out_shape, x_shape: 4 * math.prod(x_shape))
 def var_(x, *, axis, keepdims=False, ddof=0):
     """The mean squared distance from the mean, n - ddof being the number divided by."""
-    centred = x - mean_.kernel(x, axis=axis, keepdims=True)
+    return in_wider_floats(_var, x, axis, keepdims, ddof)
+
+
+def _var(x, axis, keepdims, ddof):
+    centred = x - _mean(x, axis, keepdims=True)
     return np.divide(total(centred * centred, axis, keepdims=keepdims), np.maximum(_count(x.shape, axis) - ddof, 0).item())
 
 
@@ -108,13 +122,17 @@ def var(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False, *, ddo
     >>> tg.var([1.0, 3.0]), tg.var([1.0, 3.0], ddof=1)
     (Tensor(1., dtype=float32), Tensor(2., dtype=float32))
     """
-    return var_(x, axis=normalized_axes("var", axis, np.ndim(x)), keepdims=bool(keepdims), ddof=ddof)
+    return var_(x, axis=normalized_axes("var", axis, ndim_of(x)), keepdims=bool(keepdims), ddof=ddof)
 
 
 @primitive(flops=lambda out_shape, x_shape: 4 * math.prod(x_shape))
 def std_(x, *, axis, keepdims=False, ddof=0):
     """The square root of the variance."""
-    return np.sqrt(var_.kernel(x, axis=axis, keepdims=keepdims, ddof=ddof))
+    return in_wider_floats(_std, x, axis, keepdims, ddof)
+
+
+def _std(x, axis, keepdims, ddof):
+    return np.sqrt(_var(x, axis, keepdims, ddof))
 
 
 def _std_cotangent(g, x, out, axis, ddof):
@@ -132,7 +150,7 @@ def std(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False, *, ddo
     >>> tg.std([[1.0, 3.0], [5.0, 5.0]], axis=1)
     Tensor([1., 0.], dtype=float32)
     """
-    return std_(x, axis=normalized_axes("std", axis, np.ndim(x)), keepdims=bool(keepdims), ddof=ddof)
+    return std_(x, axis=normalized_axes("std", axis, ndim_of(x)), keepdims=bool(keepdims), ddof=ddof)
 
 
 # -- extrema -------------------------------------------------------------------------------------------------------------
@@ -188,7 +206,7 @@ def min(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Ten
 
 
 def _axes_of_something(name: str, x: ArrayLike | Tensor, axis: Axis) -> tuple[int, ...]:
-    shape = np.shape(x)
+    shape = shape_of(x)
     axes = normalized_axes(name, axis, len(shape))
     if not _count(shape, axes) and math.prod(n for a, n in enumerate(shape) if a not in axes):
         raise ValueError(f"{name}: there is no element along axis {axis} of the shape {shape}; reduce axes that are not empty")
@@ -201,6 +219,10 @@ def _axes_of_something(name: str, x: ArrayLike | Tensor, axis: Axis) -> tuple[in
 @primitive(flops=lambda out_shape, x_shape: 4 * math.prod(x_shape))
 def logsumexp_(x, *, axis, keepdims=False):
     """log(sum(exp(x))), the greatest element taken out before, so that nothing overflows."""
+    return in_wider_floats(_logsumexp, x, axis, keepdims)
+
+
+def _logsumexp(x, axis, keepdims):
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     greatest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     greatest = np.where(np.isfinite(greatest), greatest, 0).astype(greatest.dtype)
@@ -222,7 +244,7 @@ def logsumexp(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) 
     >>> tg.logsumexp([1000.0, 1000.0]).numpy().round(1)
     np.float32(1000.7)
     """
-    return logsumexp_(x, axis=normalized_axes("logsumexp", axis, np.ndim(x)), keepdims=bool(keepdims))
+    return logsumexp_(x, axis=normalized_axes("logsumexp", axis, ndim_of(x)), keepdims=bool(keepdims))
 
 
 def prod(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -234,8 +256,11 @@ def prod(x: ArrayLike | Tensor, axis: Axis = None, keepdims: bool = False) -> Te
     >>> x.grad
     Tensor([6., 0., 0.], dtype=float32)
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     axes = normalized_axes("prod", axis, len(shape))
+    dtype = dtype_of(x)
+    if dtype.kind in "iub":  # as in NumPy, small integers become large ones, so that products do not wrap
+        x = astype(x, np.result_type(dtype, np.uint if dtype.kind == "u" else np.int_))
     others = tuple(a for a in range(len(shape)) if a not in axes)
     count = _count(shape, axes)
     factors = reshape_(permute_(x, axes=axes + others), shape=(count, *(shape[a] for a in others)))

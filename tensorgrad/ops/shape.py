@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from ..contexts import no_grad
 from ..primitive import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, ndim_of, shape_of
 from .axes import Axis, integer, integers, normalized_axes, normalized_axis
 from .indexing import getitem_
 
@@ -39,7 +39,7 @@ def reshape(x: ArrayLike | Tensor, shape: int | Sequence[int]) -> Tensor:
             [3., 4.],
             [5., 6.]], dtype=float32)
     """
-    return reshape_(x, shape=_completed(np.shape(x), shape))
+    return reshape_(x, shape=_completed(shape_of(x), shape))
 
 
 def _completed(old: tuple[int, ...], shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def flatten(x: ArrayLike | Tensor, start_axis: int = 0) -> Tensor:
     >>> tg.flatten(np.zeros((2, 3, 4, 4)), start_axis=1).shape
     (2, 48)
     """
-    ndim = np.ndim(x)
+    ndim = ndim_of(x)
     return flatten_(x, start_axis=normalized_axis("flatten", start_axis, ndim) if ndim else 0)
 
 
@@ -91,7 +91,7 @@ def squeeze(x: ArrayLike | Tensor, axis: Axis = None) -> Tensor:
     >>> tg.squeeze([[[1.0], [2.0]]]), tg.squeeze([[[1.0], [2.0]]], axis=-1).shape
     (Tensor([1., 2.], dtype=float32), (1, 2))
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     if axis is None:
         return squeeze_(x, axis=tuple(i for i, n in enumerate(shape) if n == 1))
     axes = normalized_axes("squeeze", axis, len(shape))
@@ -116,7 +116,7 @@ def unsqueeze(x: ArrayLike | Tensor, axis: int | Sequence[int]) -> Tensor:
     ((1, 2), (1, 2, 1))
     """
     added = len(axis) if isinstance(axis, Sequence) else 1
-    return unsqueeze_(x, axis=normalized_axes("unsqueeze", axis, np.ndim(x) + added))
+    return unsqueeze_(x, axis=normalized_axes("unsqueeze", axis, ndim_of(x) + added))
 
 
 @primitive(view=True)
@@ -135,9 +135,9 @@ def permute(x: ArrayLike | Tensor, axes: Sequence[int]) -> Tensor:
     >>> tg.permute(np.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    order = tuple(normalized_axis("permute", a, np.ndim(x)) for a in integers("permute", "an axis", axes))
-    if sorted(order) != list(range(np.ndim(x))):
-        raise ValueError(f"permute: axes={axes} must name each of the {np.ndim(x)} axes of the shape {np.shape(x)} once")
+    order = tuple(normalized_axis("permute", a, ndim_of(x)) for a in integers("permute", "an axis", axes))
+    if sorted(order) != list(range(ndim_of(x))):
+        raise ValueError(f"permute: axes={axes} must name each of the {ndim_of(x)} axes of the shape {shape_of(x)} once")
     return permute_(x, axes=order)
 
 
@@ -149,7 +149,7 @@ def transpose(x: ArrayLike | Tensor, axes: Sequence[int] | None = None) -> Tenso
     Tensor([[1., 3.],
             [2., 4.]], dtype=float32)
     """
-    return permute_(x, axes=tuple(range(np.ndim(x)))[::-1]) if axes is None else permute(x, axes)
+    return permute_(x, axes=tuple(range(ndim_of(x)))[::-1]) if axes is None else permute(x, axes)
 
 
 @primitive(view=True)
@@ -225,7 +225,7 @@ def concatenate(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
     Tensor([1., 2., 3.], dtype=float32)
     """
     _refuse_nothing("concatenate", xs)
-    return concatenate_(*xs, axis=normalized_axis("concatenate", axis, np.ndim(xs[0])))
+    return concatenate_(*xs, axis=normalized_axis("concatenate", axis, ndim_of(xs[0])))
 
 
 @primitive(flops=lambda *shapes: 0)
@@ -245,7 +245,7 @@ def stack(xs: Sequence[ArrayLike | Tensor], axis: int = 0) -> Tensor:
             [2., 4.]], dtype=float32)
     """
     _refuse_nothing("stack", xs)
-    return stack_(*xs, axis=normalized_axis("stack", axis, np.ndim(xs[0]) + 1))
+    return stack_(*xs, axis=normalized_axis("stack", axis, ndim_of(xs[0]) + 1))
 
 
 def _refuse_nothing(name: str, xs: Sequence[ArrayLike | Tensor]) -> None:
@@ -263,7 +263,7 @@ def split(x: ArrayLike | Tensor, parts: int | Sequence[int], axis: int = 0) -> l
     >>> tg.split([1.0, 2.0, 3.0], [1])
     [Tensor([1.], dtype=float32), Tensor([2., 3.], dtype=float32)]
     """
-    shape = np.shape(x)
+    shape = shape_of(x)
     axis = normalized_axis("split", axis, len(shape))
     size = shape[axis]
     if isinstance(parts, Sequence):
@@ -309,7 +309,7 @@ def pad(x: ArrayLike | Tensor, pad_width: int | Sequence[int] | Sequence[Sequenc
     Tensor([[0., 0., 0., 0.],
             [1., 2., 0., 0.]], dtype=float32)
     """
-    ndim = np.ndim(x)
+    ndim = ndim_of(x)
     try:
         widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
     except ValueError:
