@@ -17,7 +17,7 @@ from . import ops
 from .autodiff import backward, grad, value_and_grad, vjp
 from .collect import graph
 from .config import show_config
-from .contexts import no_grad, phase, scope
+from .contexts import detect_anomaly, no_grad, phase, scope
 from .graph import Graph
 from .kernels.heap import keep_freed_memory, release_memory
 from .kernels.pieces import in_pieces
@@ -38,6 +38,7 @@ __all__ = [
     "Watched",
     "backward",
     "compile",
+    "detect_anomaly",
     "grad",
     "graph",
     "in_pieces",

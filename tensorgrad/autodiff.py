@@ -8,6 +8,8 @@ a graph of its own and can be differentiated in turn.
 from __future__ import annotations
 
 import functools
+import inspect
+import warnings
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +123,7 @@ def _differentiate(
     if recorder is not None:
         recorder.begin_backward(root)
     alone = recorder is None and not create_graph
-    with setting(builds_graph=create_graph, phase="backward"):
+    with setting(builds_graph=create_graph, phase="backward"), np.errstate(under="ignore"):  # numbers may vanish
         for node in order:
             g = cotangents.pop(node, None)
             if g is None:
@@ -189,6 +191,8 @@ def _apply_rules(
                 recorder.rule_failed(name, error)
             raise
         if gi._data.dtype != target.dtype:
+            if gi._data.dtype.itemsize > target.dtype.itemsize:
+                _warn_of_integers(node, target.dtype)
             gi = ops.astype(gi, target.dtype)
         if recorder is not None:
             recorder.cotangent(call.index, gi)
@@ -199,6 +203,18 @@ def _apply_rules(
             cotangents[edge] = Tensor.wrap(np.asarray(np.add(before._data, gi._data)))
         else:
             cotangents[edge] = ops.add(before, gi)
+
+
+def _warn_of_integers(node: Node, dtype: np.dtype) -> None:
+    """Say that integers have made a narrow result wide, which nobody asked for who mixed them with floats."""
+    for other in node.others:
+        if other is not None and other.dtype is not None and other.dtype.kind in "iu" and other.shape:
+            warnings.warn(
+                f"{node.name} of {dtype} and {other.dtype} arrays is {node.dtype}, as in NumPy, and so is all that is computed "
+                f"of it: slower, in twice the memory. Convert the integers first, with x.astype(np.{dtype})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def _call_by_name(node: Node, call: Call, g: Tensor, residuals: list[Any]) -> Tensor:
@@ -297,10 +313,17 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0)
     >>> value_and_grad(lambda x: (x * x).sum())([1.0, 2.0])
     (Tensor(5., dtype=float32, from=sum), Tensor([2., 4.], dtype=float32))
     """
+    if isinstance(f, Tensor):
+        raise TypeError(
+            "grad and value_and_grad take a function of tensors, and were given a tensor; for the gradient of a tensor call "
+            "loss.backward() and read x.grad, or write the loss as a function, as in tg.grad(lambda x: (x * x).sum())(x)"
+        )
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
     def value_and_gradient(*arguments: Any, **settings: Any) -> tuple[Tensor, Any]:
+        arguments, settings = _by_position(f, chosen, arguments, settings)
+
         def of_chosen(*values: Tensor) -> Tensor:
             filled = list(arguments)
             for k, value in zip(chosen, values, strict=True):
@@ -312,6 +335,24 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0)
         return value, gradients[0] if isinstance(argnums, int) else gradients
 
     return value_and_gradient
+
+
+def _by_position(
+    f: Callable[..., Any], chosen: tuple[int, ...], arguments: tuple[Any, ...], settings: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments, with those at the positions chosen among them although they were given by name."""
+    missing = [k for k in chosen if not -len(arguments) <= k < len(arguments)]
+    if not missing:
+        return arguments, settings
+    name = getattr(f, "__name__", "the function")
+    bound = inspect.signature(f).bind(*arguments, **settings)
+    bound.apply_defaults()
+    if not -len(bound.args) <= min(missing) <= max(missing) < len(bound.args):
+        raise TypeError(
+            f"grad: there is no argument {missing[0]} to differentiate {name} with respect to; it was given {len(bound.args)} "
+            "positional ones. Give it by position, or choose another with argnums"
+        )
+    return bound.args, bound.kwargs
 
 
 def grad(f: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:

@@ -119,6 +119,29 @@ def no_grad(function: F | None = None) -> Any:
     return context if function is None else context(function)
 
 
+def detect_anomaly() -> Context:
+    """Inside `with detect_anomaly():` a backward pass checks that what it needs is as the forward pass left it.
+
+    A graph keeps arrays, not copies, and does not notice what is written into them: `x.data[:] = 0`, or a change of the
+    NumPy array that a tensor was made of. The gradient is then wrong without a word. Here the contents of every input kept
+    are summed up when it is kept and when it is used, which takes about as long as copying them.
+
+    Raises:
+        RuntimeError: in the backward pass, naming the primitive and the input that has changed.
+
+    >>> import tensorgrad as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.detect_anomaly():
+    ...     loss = (x * x).sum()
+    ...     x.data[:] = 5
+    ...     loss.backward()
+    Traceback (most recent call last):
+    ...
+    RuntimeError: multiply: its input y, of shape (2,), was written into after the forward pass, and the backward pass needs...
+    """
+    return Context(checks_residuals=True)
+
+
 def phase(name: str) -> Context:
     """Inside `with phase("update"):` traced primitives are marked as part of that phase of a training step.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .state import per_thread
 from .tensor import Number, Tensor, as_operand, shape_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ def _untracked(x: Any) -> Untracked | None:
     return Untracked((), None, None, operand)
 
 
+def checksum(kept: Any) -> int | None:
+    """A number that changes with the contents of a tensor; None of anything else."""
+    return zlib.crc32(np.ascontiguousarray(kept._data)) if isinstance(kept, Tensor) else None
+
+
 class Node:
     """One application of a primitive: where its cotangents go, and the residuals that its rules will need.
 
@@ -47,6 +54,7 @@ class Node:
         others: the inputs through which no gradient flows, None where one does.
         residuals: what the rules need, in the order of `pullback.keeps`.
         leaves: those residuals that are leaves, each with the version it had, to notice whether it still holds the value.
+        checksums: of the inputs among the residuals, under `tg.detect_anomaly()`.
         out: the output's array, where a rule needs it: a tensor among the residuals would be a cycle.
         shape, dtype: of the output, hence of its cotangent.
         scope: the part of the model it ran under.
@@ -56,6 +64,7 @@ class Node:
 
     __slots__ = (
         "attributes",
+        "checksums",
         "dtype",
         "edges",
         "leaves",
@@ -83,7 +92,7 @@ class Node:
         self.shape = out.shape
         self.dtype = out.dtype
         self.scope = scope
-        self.out = self.record = self.retains = None
+        self.out = self.record = self.retains = self.checksums = None
         self.edges: list[Node | Tensor] | None = []
         for index in pullback.indices:
             x = inputs[index]
@@ -101,6 +110,9 @@ class Node:
                 self.residuals.append(None)
             else:
                 self.residuals.append(self._residual(kind, which, inputs, extras))
+
+        if per_thread.state.checks_residuals:
+            self.checksums = [checksum(kept) for kept in self.residuals]
 
     def _kept(self, x: Any) -> Tensor | None:
         """An input as a residual."""
@@ -135,6 +147,8 @@ class Node:
             for leaf, version in self.leaves:
                 if leaf.version != version:
                     raise self._changed(leaf)
+        if self.checksums is not None:
+            self._check()
         if self.out is None:
             return self.residuals
         out = Tensor.wrap(self.out)
@@ -142,15 +156,21 @@ class Node:
         out._requires_grad = True
         return [out if kind == "out" else kept for (kind, _), kept in zip(self.pullback.keeps, self.residuals, strict=True)]
 
-    def _changed(self, leaf: Tensor) -> RuntimeError:
+    def _changed(self, leaf: Tensor, how: str = "given a new value") -> RuntimeError:
         calls = self.pullback.calls
         names = [c.names[k] for c in calls for k, r in enumerate(c.residuals) if self.residuals[r] is leaf]
         name = names[0] if names else self.pullback.primitive.variadic
         return RuntimeError(
             f"{self.name}: its input {name}, of shape {leaf.shape}, "
-            "was given a new value after the forward pass, and the backward pass needs the old one; "
+            f"was {how} after the forward pass, and the backward pass needs the old one; "
             "call backward() before you update it"
         )
+
+    def _check(self) -> None:
+        """Refuse if something was written into the array of an input."""
+        for kept, before in zip(self.residuals, self.checksums, strict=True):
+            if before is not None and checksum(kept) != before:
+                raise self._changed(kept, "written into")
 
     def free(self) -> None:
         """Let go of everything that the backward pass needed."""

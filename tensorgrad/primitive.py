@@ -94,6 +94,7 @@ class Primitive:
         ufunc: the NumPy function that the kernel is another name for, or None.
         prepare: a function of the kernel's arguments and `out=` that returns the kernel's work as a list of calls, or None.
         rules: the VJP rule of each input that has one.
+        constant: the inputs declared to have none, since the output is constant in them between jumps.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Primitive:
         self.view = view
         self.elementwise = elementwise
         self.rules: dict[str, Rule] = {}
+        self.constant: set[str] = set()
         self._flops = flops
         self.sums = flops is not None or not (view or elementwise)
         self._pullbacks: dict[int, Pullback | None] = {}
@@ -129,6 +131,7 @@ class Primitive:
         self._divisible = elementwise and self.takes_out and not (extras or view)
         self._attribute_count = len(self.attributes)
         self._input_count = len(self.inputs)
+        self._unseen = True  # until the kernel's first result has been looked at
         self._defaults = {p.name: p.default for p in keywords if p.name != "out" and p.default is not p.empty}
         self._refuse_bad_names(parameters)
 
@@ -165,12 +168,21 @@ class Primitive:
 
     # -- rules ---------------------------------------------------------------------------------------------------
 
-    def vjp(self, **rules: Callable[..., Tensor]) -> Primitive:
-        """Register the rules of inputs, `x=lambda g, ...: ...`. A wrong name is an error now, not in a backward pass."""
+    def vjp(self, **rules: Callable[..., Tensor] | None) -> Primitive:
+        """Register the rules of inputs, `x=lambda g, ...: ...`. A wrong name is an error now, not in a backward pass.
+
+        None in the place of a rule says that an input of floats has no gradient, as the sign of x has none: the output is
+        constant between jumps. Without a rule and without that word the first call whose input requires a gradient is refused.
+        """
         for name, function in rules.items():
             if name not in self.inputs and name != self.variadic:
                 raise TypeError(f"{self.name}.vjp: there is no input {name!r}; the inputs are {self._signature()}")
-            self.rules[name] = self._checked_rule(name, function)
+            self.rules.pop(name, None)
+            self.constant.discard(name)
+            if function is None:
+                self.constant.add(name)
+            else:
+                self.rules[name] = self._checked_rule(name, function)
         self._pullbacks.clear()
         return self
 
@@ -226,6 +238,17 @@ class Primitive:
             calls.append(Call(index, rule.function, where, plain, names, position, rule.takes_rest))
         return Pullback(self, tuple(keeps), tuple(calls), tuple(c.index for c in calls)) if calls else None
 
+    def _refuse_missing_rules(self, needs: int, arrays: list[Any]) -> None:
+        """An input that requires a gradient must have a rule, or be declared to have none: else it is lost in silence."""
+        for index, name in enumerate(self.argument_names(len(arrays))):
+            declared = self.inputs[index] if index < len(self.inputs) else self.variadic
+            if needs >> index & 1 and declared not in self.rules and declared not in self.constant:
+                raise TypeError(
+                    f"{self.name}: the input {name}, {_described(arrays[index])}, requires a gradient, and the primitive has "
+                    f"no rule for it; register one with {self.name}.vjp({declared}=lambda g, ...: ...), or say with "
+                    f"{self.name}.vjp({declared}=None) that there is no gradient"
+                )
+
     # -- application ---------------------------------------------------------------------------------------------
 
     def outputs(self, *inputs: Any, **attributes: Any) -> tuple[Tensor, ...]:
@@ -270,6 +293,8 @@ class Primitive:
         except (ValueError, TypeError, IndexError) as error:
             raise self._explained(error, arrays, attributes) from error
         extras: Sequence[np.ndarray] = ()
+        if self._unseen:
+            self._look_at(result)
         if self.extras:
             result, *extras = result
             if extras_to is not None:
@@ -282,6 +307,8 @@ class Primitive:
             try:
                 pullback = self._pullbacks[needs]
             except KeyError:
+                if result.dtype.kind == "f":
+                    self._refuse_missing_rules(needs, arrays)
                 pullback = self._pullbacks[needs] = self._pullback(needs)
             if pullback is not None:
                 out._node = Node(pullback, inputs, attributes, result, extras, state.scope)
@@ -289,6 +316,28 @@ class Primitive:
         if recorder is not None:
             recorder.record(self, inputs, attributes, (result, *extras), out._node)
         return out
+
+    def _look_at(self, result: Any) -> None:
+        """Refuse a kernel whose first result is not what it is said to return."""
+        wanted = (
+            f"the kernel must return ({', '.join(['out', *self.extras])})"
+            if self.extras
+            else "the kernel must return one array"
+        )
+        results = result if self.extras else (result,)
+        if self.extras and (type(result) is not tuple or len(result) != 1 + len(self.extras)):
+            got = f"{len(result)} results" if isinstance(result, tuple) else type(result).__name__
+            raise TypeError(f"{self.name}: {wanted}, and returned {got}")
+        for one in results:
+            if isinstance(one, tuple | list):
+                raise TypeError(
+                    f"{self.name}: {wanted}, and returned {len(one)} results; declare the others, as in "
+                    '@primitive(extras=("winners",))'
+                )
+            if np.asarray(one).dtype.kind not in "fiub":
+                got = "nothing" if one is None else f"{type(one).__name__} of dtype {np.asarray(one).dtype}"
+                raise TypeError(f"{self.name}: {wanted} of real numbers or booleans, and returned {got}")
+        self._unseen = False
 
     def compute(self, arrays: Sequence[Any], attributes: dict[str, Any]) -> Any:
         """What the kernel returns. Large elementwise work is divided between two threads."""

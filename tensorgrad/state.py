@@ -31,10 +31,11 @@ class Scope(NamedTuple):
 class State:
     """The engine's settings for one thread."""
 
-    __slots__ = ("builds_graph", "phase", "recorder", "scope")
+    __slots__ = ("builds_graph", "checks_residuals", "phase", "recorder", "scope")
 
     def __init__(self) -> None:
         self.builds_graph = True
+        self.checks_residuals = False
         self.phase = "forward"
         self.scope: Scope | None = None
         self.recorder: Any = None  # a tg.trace() that sees every primitive, or None

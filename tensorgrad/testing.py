@@ -63,8 +63,8 @@ def gradcheck(
         rtol: the relative tolerance.
 
     Raises:
-        AssertionError: some derivatives disagree. The message lists all of them: of which order, with respect to
-            which inputs, and both figures.
+        AssertionError: f writes into an input; or some derivatives disagree, and the message lists all of them: of which order,
+            with respect to which inputs, and both figures.
 
     >>> import tensorgrad as tg
     >>> gradcheck(lambda x, y: x * tg.exp(y), [1.0, 2.0], [[0.5], [-0.5]])
@@ -76,6 +76,8 @@ def gradcheck(
     """
     settings = Settings(np.random.default_rng(rng), directions, eps, atol, rtol)
     arguments = [_in_double(x) for x in inputs]
+    names = _names(f, len(inputs))
+    _refuse_writes(f, arguments, names)
     checked = [k for k, x in enumerate(arguments) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
     if not checked:
         raise TypeError("gradcheck: none of the inputs has floats, so there is no derivative to check")
@@ -86,7 +88,6 @@ def gradcheck(
             filled[k] = variable
         return f(*filled)
 
-    names = _names(f, len(inputs))
     verdicts = list(_verdicts(of_checked, [arguments[k] for k in checked], [names[k] for k in checked], 1, order, "", settings))
     wrong = [verdict for verdict in verdicts if verdict is not None]
     if wrong:
@@ -94,6 +95,19 @@ def gradcheck(
         raise AssertionError(
             f"gradcheck: {len(wrong)} of {len(verdicts)} derivatives disagree with central differences:\n  {report}"
         )
+
+
+def _refuse_writes(f: Callable[..., Tensor], arguments: Sequence[Any], names: Sequence[str]) -> None:
+    """A kernel that writes into an input changes it for whoever else uses it, and makes all derivatives wrong."""
+    given = [x.copy() if isinstance(x, np.ndarray) else x for x in arguments]
+    before = [x.copy() if isinstance(x, np.ndarray) else x for x in given]
+    with no_grad():
+        f(*(Tensor(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in given))
+    for name, x, old in zip(names, given, before, strict=True):
+        if isinstance(x, np.ndarray) and not np.array_equal(x, old, equal_nan=x.dtype.kind == "f"):
+            raise AssertionError(
+                f"gradcheck: the function writes into its input {name} {x.shape}; let the kernel make a new array"
+            )
 
 
 def _verdicts(

@@ -470,6 +470,17 @@ def test_gradcheck_names_the_input_and_the_order(registry):
     assert "order 2, the derivative with respect to x of the gradient of x (2,)" in str(error.value)
 
 
+def test_gradcheck_finds_a_kernel_that_writes_into_its_input(registry):
+    @tg.primitive
+    def doubled(x, y):
+        x *= 2.0
+        return x + y
+
+    doubled.vjp(x=lambda g: g * 2.0, y=lambda g: g)
+    with pytest.raises(AssertionError, match=r"writes into its input x \(2,\)"):
+        gradcheck(doubled, [1.0, 2.0], [3.0, 4.0])
+
+
 def test_gradcheck_goes_to_third_order():
     gradcheck(lambda x: x**4, [1.0, 2.0], order=3)
     with pytest.raises(AssertionError, match="order 3"):

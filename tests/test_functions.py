@@ -113,3 +113,22 @@ def test_slopes_at_kinks_and_ties_are_pytorchs(name, rng):
     out.backward(g)
     expected.backward(torch.tensor(g))
     np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_argument_may_be_given_by_name():
+    def f(x, y=2.0, *, scale=1.0):
+        return (x * x * y * scale).sum()
+
+    assert tg.grad(f)(x=3.0).item() == 12 and tg.grad(f)(x=3.0, y=1.0, scale=2.0).item() == 12
+    assert tg.grad(f, 1)(3.0).item() == 9 and tg.grad(f, 1)(y=5.0, x=3.0).item() == 9
+    assert [g.item() for g in tg.grad(f, (0, 1))(3.0, y=1.0)] == [6, 9]
+    with pytest.raises(TypeError, match="no argument 2"):
+        tg.grad(f, 2)(3.0)
+    with pytest.raises(TypeError, match="missing a required argument: 'x'"):
+        tg.grad(f)(y=1.0)
+
+
+def test_a_tensor_in_the_place_of_the_function():
+    x = tg.Tensor(3.0, requires_grad=True)
+    with pytest.raises(TypeError, match=r"take a function.*loss.backward\(\)"):
+        tg.grad(x * x, x)

@@ -280,6 +280,9 @@ def test_an_input_without_a_rule_has_no_edge():
         return x * gain
 
     gained.vjp(x=lambda g, gain: g * gain)
+    with pytest.raises(TypeError, match=r"input gain, \(2,\) float\d+, requires a gradient.*gained.vjp\(gain=None\)"):
+        gained(leaf(1, 2), leaf(3, 4))
+    gained.vjp(gain=None)
     x, gain = leaf(1, 2), leaf(3, 4)
     gained(x, gain).sum().backward()
     assert (x.grad.data.tolist(), gain.grad) == ([3, 4], None)
@@ -291,7 +294,38 @@ def test_a_primitive_without_rules_stops_the_gradient():
     def rounded(x):
         return np.round(x)
 
+    with pytest.raises(TypeError, match=r"rounded: the input x.*rounded.vjp\(x=lambda"):
+        rounded(leaf(1.4))
+    with tg.no_grad():
+        assert rounded(leaf(1.4)).item() == 1
+    rounded.vjp(x=None)
     assert not rounded(leaf(1.4)).requires_grad
+    assert (leaf(1.4) > 1).dtype == bool  # what is no float has no gradient anyway
+
+
+RETURNS = {
+    "nothing": (lambda x: None, (), "returned nothing"),
+    "two results": (lambda x: (x + 1, x > 0), (), "returned 2 results; declare the others"),
+    "a list": (lambda x: [x + 1], (), "returned 1 results"),
+    "text": (lambda x: np.array("a"), (), "ndarray of dtype <U1"),
+    "complex numbers": (lambda x: x + 1j, (), "dtype complex"),
+    "no extras": (lambda x: x + 1, ("mask",), "returned ndarray"),
+    "too many extras": (lambda x: (x, x > 0, x), ("mask",), "returned 3 results"),
+}
+
+
+@pytest.mark.parametrize("what", RETURNS)
+def test_a_kernel_that_returns_something_else_is_refused_at_the_first_call(what, registry):
+    kernel, extras, message = RETURNS[what]
+
+    def strange(x):
+        return kernel(x)
+
+    made = tg.primitive(strange, extras=extras) if not extras else tg.primitive(extras=extras)(strange)
+    made.vjp(x=lambda g: g)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=f"(?s)strange: the kernel must return.*{message}"):
+            made(leaf(1.0, 2.0))
 
 
 def test_kernels_get_plain_arrays_and_python_numbers():
@@ -302,6 +336,7 @@ def test_kernels_get_plain_arrays_and_python_numbers():
         kinds.extend(type(x) for x in xs)
         return np.zeros(1)
 
+    nosy.vjp(xs=None)
     nosy(leaf(1), [1.0], 2, 2.5, True, np.float32(1), np.array(3), np.ones(2), None, np.ma.array([1.0]))
     assert kinds == [np.ndarray, np.ndarray, int, float, bool, float, int, np.ndarray, type(None), np.ndarray]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import operator
+import pickle
 import weakref
 
 import numpy as np
 import pytest
 
+import nn
 import tensorgrad as tg
 
 F32 = np.float32
@@ -347,3 +351,91 @@ def test_shapes_that_do_not_broadcast_are_named_with_the_cure():
     message = str(error.value)
     for part in ("add", "(2,)", "float32", "(2, 3)", "float64", "Shapes broadcast when"):
         assert part in message
+
+
+@pytest.mark.parametrize("integers", [np.arange(3), tg.Tensor(np.arange(3, dtype=np.int32))])
+def test_integers_that_make_a_float32_network_float64_are_told(integers):
+    w = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    loss = (w * integers).sum()
+    assert loss.dtype == np.float64  # as in NumPy
+    with pytest.warns(RuntimeWarning, match=r"multiply of float32 and int\d+ arrays is float64.*astype\(np.float32\)"):
+        loss.backward()
+    assert w.grad.dtype == np.float32 and w.grad.data.tolist() == [0, 1, 2]
+    (w * 2 * np.arange(3, dtype=np.uint8) * np.array(2) * True).sum().backward()  # numbers are weak, and small integers fit
+
+
+@pytest.mark.parametrize("operator", ["+", "-", "*", "/", "**"])
+@pytest.mark.parametrize(
+    "make", [lambda: tg.Tensor([1.0, 2.0], requires_grad=True), lambda: nn.Parameter([1.0]), lambda: nn.Buffer([1.0])]
+)
+def test_augmented_assignment_to_a_leaf_names_assign(operator, make):
+    p = make()
+    names = {"p": p, "q": p}
+    for context in (tg.no_grad(), contextlib.nullcontext()):
+        with context, pytest.raises(TypeError, match=r"tg.assign\(x, x"):
+            exec(f"p {operator}= 2.0", names)
+    assert names["p"] is p
+
+
+def test_augmented_assignment_to_other_tensors_makes_new_ones():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    h = before = x * 2.0
+    h += 1.0
+    h *= x
+    assert before.data.tolist() == [2, 4]
+    h.sum().backward()
+    assert x.grad.data.tolist() == [5, 9]
+    total = tg.Tensor(0.0)
+    total += 3.0
+    assert total.item() == 3
+    with pytest.raises(TypeError, match=r"cannot be set.*tg.where"):
+        h[0] = 1.0
+
+
+def test_a_single_value_is_formatted_and_rounded_as_a_number():
+    x = tg.Tensor(2.34567, requires_grad=True)
+    assert f"{x:.2f} {x * 2:8.3f}|{tg.Tensor([7]):03d}" == "2.35    4.691|007"
+    assert round(x, 2) == 2.35 and round(x) == 2 and f"{x}" == str(x) and complex(x).imag == 0
+    with pytest.raises(TypeError, match=r"format '.2f' is for a single value.*\(2,\)"):
+        f"{tg.Tensor([1.0, 2.0]):.2f}"
+
+
+def test_an_integer_tensor_is_an_index_and_a_size():
+    k = tg.Tensor(np.array(2))
+    assert [10, 20, 30][k] == 30 and list(range(k)) == [0, 1] and np.arange(5)[k] == 2
+    with pytest.raises(TypeError, match="integer tensor without axes"):
+        [10, 20][tg.Tensor(1.0)]
+
+
+def test_a_tensor_in_a_list_of_tensors():
+    a, b = tg.Tensor([1.0, 2.0]), tg.Tensor([3.0, 4.0])
+    assert a in [a, b] and [b, a].index(b) == 0
+    with pytest.raises(ValueError, match=r"any\(x is y for y in tensors\)"):
+        b in [a, b]  # noqa: B015
+    assert len({a, b, a}) == 2
+
+
+def test_copies_of_a_tensor_that_was_made():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    for made in (copy.copy(y), copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+        assert made.data.tolist() == [2, 4] and made.is_leaf and not made.requires_grad
+    leaf = copy.deepcopy(x)
+    assert leaf.requires_grad and leaf is not x and leaf.data is not x.data
+    y.sum().backward()
+    assert x.grad.data.tolist() == [2, 2]
+
+
+def test_writes_between_forward_and_backward_are_found_on_request():
+    array = np.array([1.0, 2.0])
+    x, w = tg.Tensor(array), tg.Tensor([3.0, 4.0], requires_grad=True)
+    with tg.detect_anomaly():
+        (w * x).sum().backward()
+        loss = (w * x).sum()
+        array[0] = 5
+        with pytest.raises(RuntimeError, match=r"multiply: its input x|multiply: its input y"):
+            loss.backward()
+        loss = tg.exp(w * array).sum()
+        array[:] = 0
+        with pytest.raises(RuntimeError, match="written into after the forward pass"):
+            loss.backward()

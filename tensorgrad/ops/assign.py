@@ -17,6 +17,9 @@ def assign_(value, leaf):
     return np.asarray(value, leaf.dtype).view()
 
 
+assign_.vjp(value=None, leaf=None)  # a leaf has no history: gradients end here
+
+
 def assign(leaf: Tensor, value: Any) -> Tensor:
     """Give a leaf a new value of its shape: an array is bound in place of the old one, and its version goes up by one.
 

@@ -67,7 +67,7 @@ def gate(x, by, *, out=None):
     return kept(x, is_open, out)
 
 
-gate.vjp(x=lambda g, by: gate(g, by))
+gate.vjp(x=lambda g, by: gate(g, by), by=None)
 
 
 @primitive(elementwise=True)
@@ -109,7 +109,7 @@ def share(x, mine, other):
     return owed * (1 - np.multiply(ties, 0.5, dtype=owed.dtype)) if ties.any() else owed
 
 
-share.vjp(x=lambda g, mine, other: share(g, mine, other))
+share.vjp(x=lambda g, mine, other: share(g, mine, other), mine=None, other=None)
 
 
 @primitive(elementwise=True, ufunc=np.maximum)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..kernels.select import positive
 from ..kernels.special import error_function
+from ..kernels.underflow import harmless
 from ..primitive import primitive
 from .comparison import gate
 
@@ -79,6 +80,9 @@ def sign(x, *, out=None):
     return np.sign(x, out=out)
 
 
+sign.vjp(x=None)  # constant between jumps
+
+
 @primitive(elementwise=True, ufunc=np.sin)
 def sin(x, *, out=None):
     """The sine of an angle in radians.
@@ -122,6 +126,7 @@ tanh.vjp(x=lambda g, out: g * (1 - out * out))
 
 
 @primitive(elementwise=True)
+@harmless
 def sigmoid(x, *, out=None):
     """1 / (1 + exp(-x)), for any x without overflow.
 
@@ -151,6 +156,7 @@ relu.vjp(x=lambda g, out: gate(g, out))  # relu'(0) = 0, relu'(nan) = 1
 
 
 @primitive(elementwise=True)
+@harmless
 def softplus(x, *, out=None):
     """log(1 + exp(x)), a smooth relu, for any x without overflow.
 
@@ -165,6 +171,7 @@ softplus.vjp(x=lambda g, x: g * sigmoid(x))
 
 
 @primitive(elementwise=True)
+@harmless
 def silu(x, *, out=None):
     """x * sigmoid(x), also known as swish.
 
@@ -184,6 +191,7 @@ silu.vjp(x=lambda g, x, out: g * _silu_slope(x, out))
 
 
 @primitive(elementwise=True)
+@harmless
 def erf(x, *, out=None):
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x, to about the precision of its dtype.
 
@@ -198,6 +206,7 @@ erf.vjp(x=lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))))
 
 
 @primitive(elementwise=True)
+@harmless
 def gelu(x, *, out=None):
     """x times the probability that a standard normal number is less than x (Hendrycks and Gimpel, 2016), exactly.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
+from ..kernels.underflow import harmless
 from ..primitive import primitive
 from ..tensor import Tensor, shape_of
 from .normalization import log_softmax_, shifted, softmax_
@@ -79,6 +80,7 @@ def _class_rows(logits, targets, weight, ignore_index, label_smoothing):
 
 
 @primitive(flops=lambda out_shape, logits_shape, *others: 7 * math.prod(logits_shape))
+@harmless
 def cross_entropy_(logits, targets, weight=None, *, ignore_index=None, label_smoothing=0.0, reduction="mean"):
     """(N, K), (N,) of integers or (N, K) of floats, (K,) -> () or, without reduction, (N,)."""
     batch_shape = logits.shape[:-1]
@@ -106,6 +108,7 @@ def cross_entropy_(logits, targets, weight=None, *, ignore_index=None, label_smo
 
 
 @primitive(flops=lambda out_shape, *others: 7 * math.prod(out_shape))
+@harmless
 def cross_entropy_slope(y, logits, targets, weight=None, *, ignore_index=None, label_smoothing=0.0, reduction="mean"):
     """The cotangent (N, K) of the logits that belongs to a cotangent y of the loss or losses."""
     shape = logits.shape
@@ -184,10 +187,17 @@ def _targets_cotangent(g, logits, weight, reduction, label_smoothing):
 cross_entropy_.vjp(
     logits=lambda g, logits, targets, weight, **settings: cross_entropy_slope(g, logits, targets, weight, **settings),
     targets=_targets_cotangent,
+    weight=None,
 )
-cross_entropy_slope.vjp(y=_losses_cotangent, logits=_logits_cotangent_of_slope, targets=_targets_cotangent_of_slope)
+cross_entropy_slope.vjp(
+    y=_losses_cotangent, logits=_logits_cotangent_of_slope, targets=_targets_cotangent_of_slope, weight=None
+)
 class_rows.vjp(
-    targets=lambda g, logits, weight, reduction, label_smoothing: g * _scaled_weight(logits, weight, label_smoothing, reduction)
+    logits=None,
+    weight=None,
+    targets=lambda g, logits, weight, reduction, label_smoothing: (
+        g * _scaled_weight(logits, weight, label_smoothing, reduction)
+    ),
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
+from ..kernels.underflow import harmless
 from ..primitive import primitive
 from ..tensor import Tensor, ndim_of
 from .axes import normalized_axis
@@ -28,6 +29,7 @@ def softmax_(x, *, axis):
     return in_wider_floats(_softmax, x, axis)
 
 
+@harmless
 def _softmax(x, axis):
     e = np.exp(shifted(x, axis))
     e /= total(e, (axis,), keepdims=True)
@@ -43,6 +45,7 @@ def log_softmax_(x, *, axis):
     return in_wider_floats(_log_softmax, x, axis)
 
 
+@harmless
 def _log_softmax(x, axis):
     z = shifted(x, axis)
     if z.size:

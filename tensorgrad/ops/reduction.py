@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..kernels.sums import total
+from ..kernels.underflow import harmless
 from ..primitive import primitive
 from ..tensor import Tensor, dtype_of, ndim_of, shape_of
 from .axes import Axis, normalized_axes
@@ -92,6 +93,7 @@ def var_(x, *, axis, keepdims=False, ddof=0):
     return in_wider_floats(_var, x, axis, keepdims, ddof)
 
 
+@harmless
 def _var(x, axis, keepdims, ddof):
     centred = x - _mean(x, axis, keepdims=True)
     return np.divide(total(centred * centred, axis, keepdims=keepdims), np.maximum(_count(x.shape, axis) - ddof, 0).item())
@@ -178,6 +180,7 @@ def _extremum_cotangent(g, x, out, axis):
     return spread(g, axis=axis, shape=x.shape) * attained(x, out, axis=axis)  # ties share evenly
 
 
+attained.vjp(x=None, extremum=None)
 max_.vjp(x=_extremum_cotangent)
 min_.vjp(x=_extremum_cotangent)
 
@@ -222,6 +225,7 @@ def logsumexp_(x, *, axis, keepdims=False):
     return in_wider_floats(_logsumexp, x, axis, keepdims)
 
 
+@harmless
 def _logsumexp(x, axis, keepdims):
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     greatest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
