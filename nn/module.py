@@ -254,6 +254,8 @@ def _parts_of(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     """The parts in one attribute: itself, or those in lists, tuples and dicts."""
     if isinstance(value, Module | Parameter | Buffer):
         yield path, value
+    elif isinstance(wrapped := getattr(value, "__wrapped__", None), Module):  # a compiled module
+        yield path, wrapped
     elif isinstance(value, list | tuple):
         for k, item in enumerate(value):
             yield from _parts_of(item, (*path, k))
@@ -275,6 +277,7 @@ def _resolve(module: Module, path: Path) -> Any:
     try:
         for key in path:
             part = part.__dict__[key] if isinstance(part, Module) else part[key]
+            part = getattr(part, "__wrapped__", part)  # of a compiled module
     except (LookupError, TypeError, AttributeError):
         return None
     return part

@@ -69,7 +69,8 @@ def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarr
             fast: few enough that memory for their activations is used again and again.
     """
     right = seen = 0
-    module = model if isinstance(model, Module) else None
+    module = getattr(model, "__wrapped__", model)  # of a compiled model
+    module = module if isinstance(module, Module) else None
     was_training = module is not None and module.training
     if module is not None:
         module.eval()

@@ -22,15 +22,29 @@ from .cache import KINDS, Cache
 from .check import DisagreementError, check
 from .compare import CHECKED, require_agreement, require_same_leaves, require_same_return
 from .fallback import Planner
+from .gradient import Backward, Lease, ReplayLease, attach, backward_of
 from .guards import Guard, moved
 from .kind import Kind
 from .methods import HOLDER, method_of
 from .plan import ReplayPlan
-from .record import Recording, record
+from .record import Recording, StrictRecorder, record
 from .refusal import ReplayError
-from .signature import flatten, names_of_numbers, objects_in, rebuild, returns_numbers, tensors_in, with_copies, with_numbers
+from .signature import (
+    arrays_in,
+    flatten,
+    names_of_numbers,
+    objects_in,
+    rebuild,
+    returns_numbers,
+    tensors_in,
+    with_copies,
+    with_numbers,
+)
 from .survey import Place, called, survey
 from .undo import Snapshot
+
+OWN = {"recordings", "replays", "without_dict"}
+"""The public attributes of a compiled function itself; all others are those of what was compiled."""
 
 
 class Compiled:
@@ -50,6 +64,9 @@ class Compiled:
         self._latest: Kind | None = None
         self._found: list[Place] = []  # by the survey after the latest run of the function
         self._numbers_read: dict[int, str] = {}  # in that run, see `Recording.read`
+        self._backward: Backward | None = None  # of what it returned
+        self._cotangents: list[np.ndarray] = []  # that were made up to record this
+        self._gradients: list[Tensor] = []  # and what it came to
         self._moved: list[str] = []  # what that run has changed itself
         self._released: set[str] = set()  # all that runs have changed themselves
         self.without_dict: OrderedDict[int, Method] = OrderedDict()  # methods of instances that cannot hold them
@@ -69,29 +86,46 @@ class Compiled:
             self._latest = kind
             if kind.planner is None:
                 returned = self._record(kind, given, tensors)
+                self._attach(kind, given, returned)
                 self.recordings += 1
                 self._cache.settle(kind, signature, numbers, self._numbers_read)
                 self._watch(kind)
                 return with_numbers(returned, numbers) if kind.returns_numbers else returned
             if kind.runner is None:
                 return self._eagerly(given, tensors)
-            kind.runs += 1
-            kind.runner.numbers = numbers
-            if kind.due(self._check_every):
-                try:
-                    returned = self._replay_checked(kind, given, tensors)
-                except ReplayError:
-                    self._cache.forget(kind)
-                    raise
-                self._cache.settle(kind, signature, numbers, self._numbers_read)
-                self._watch(kind)
-                release_memory()  # replays need little of what recording and comparing took
-            else:
-                results = kind.runner.run([t._data for t in tensors])
-                returned = with_copies(kind.returned, results)
+            returned = self._replay(kind, signature, given, tensors, numbers)
             self.replays += 1
             self._cache.attempts.succeeded()
             return with_numbers(returned, numbers) if kind.returns_numbers else returned
+
+    def _replay(self, kind: Kind, signature: Any, given: Any, tensors: list[Tensor], numbers: list[Any]) -> Any:
+        kind.runs += 1
+        runners = kind.runners()
+        if runners is not None:
+            kind.runner = runners.take()
+        kind.runner.numbers = numbers
+        if kind.due(self._check_every):
+            try:
+                returned = self._replay_checked(kind, given, tensors)
+            except ReplayError:
+                self._cache.forget(kind)
+                raise
+            if runners is not None:
+                runners.give_back(kind.runner)
+            self._attach(kind, given, returned)
+            self._cache.settle(kind, signature, numbers, self._numbers_read)
+            self._watch(kind)
+            release_memory()  # replays need little of what recording and comparing took
+            return returned
+        arrays = [t._data for t in tensors]
+        if runners is None:
+            results = kind.runner.run(arrays)
+            self._attach_refusal(kind, given, results)
+        else:
+            results = kind.runner.forward(arrays)
+            lease = ReplayLease(called(self._fn), runners, kind.runner, [results[k] for k in kind.outline.roots])
+            attach(results, kind.outline, arrays_in(given), lease, runners.leaves)
+        return with_copies(kind.returned, results)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy knows the function, or the copy's own method, and records it anew."""
@@ -100,6 +134,18 @@ class Compiled:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A method, where the function was compiled in the body of a class: each instance has replays of its own."""
         return self if instance is None else method_of(self, instance, lambda: Method(self._fn, instance, self._check_every))
+
+    def __getattr__(self, name: str) -> Any:
+        """What was compiled may be more than a function: a compiled model has the model's methods and settings."""
+        if name.startswith("_") or "_fn" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._fn, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or name in OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._fn, name, value)
 
     @property
     def _kinds(self) -> OrderedDict[Any, list[Kind]]:
@@ -116,6 +162,7 @@ class Compiled:
         stand_ins = recorder.stand_ins(flatten(given)[1])
         arguments, settings = rebuild(given, list(tensors), stand_ins)
         returned = function(*arguments, **settings)
+        self._differentiate(returned, tensors, recorder)
         self._numbers_read = recorder.recording.read
         self._found = survey(function, objects, (HOLDER,))
         self._moved = moved(before, self._found)
@@ -132,10 +179,47 @@ class Compiled:
     def _eagerly(self, given: Any, tensors: list[Tensor]) -> Any:
         arguments, settings = rebuild(given, list(tensors), flatten(given)[1])
         returned = self._function()(*arguments, **settings)
-        return with_copies(returned, _copies(returned))
+        copies = _copies(returned)
+        backward = backward_of(tensors_in(returned), tensors)
+        if backward is not None:
+            self._attach_backward(backward, given, copies)
+        return with_copies(returned, copies)
+
+    def _differentiate(self, returned: Any, tensors: list[Tensor], recorder: StrictRecorder) -> None:
+        """Record the backward pass of what the function has returned, if there can be one."""
+        self._backward = backward = backward_of(tensors_in(returned), tensors)
+        self._cotangents, self._gradients = [], []
+        if backward is not None and backward.outline.refusal is None:
+            self._cotangents = backward.cotangents()
+            cotangents = [Tensor.wrap(array) for array in self._cotangents]
+            for g in cotangents:
+                recorder.cotangent_argument(g)
+            self._gradients = backward.gradients(cotangents)
+            recorder.recording.gradient_count = len(self._gradients)
+
+    def _attach(self, kind: Kind, given: Any, returned: Any) -> None:
+        """Let what the function itself has returned be differentiated, through the graph that it left."""
+        backward, self._backward = self._backward, None
+        kind.outline = None if backward is None else backward.outline
+        self._gradients = []
+        if backward is not None:
+            self._attach_backward(backward, given, tensors_in(returned))
+
+    def _attach_backward(self, backward: Backward, given: Any, copies: list[Tensor]) -> None:
+        gradients = backward.outline.refusal or backward.gradients
+        attach(copies, backward.outline, arrays_in(given), Lease(called(self._fn), gradients, backward.tensors), [])
+
+    def _attach_refusal(self, kind: Kind, given: Any, copies: list[Tensor]) -> None:
+        """Let results that cannot be differentiated say so."""
+        if kind.outline is not None:
+            lease = Lease(called(self._fn), kind.outline.refusal, [copies[k] for k in kind.outline.roots])
+            attach(copies, kind.outline, arrays_in(given), lease, [])
 
     def _recorded(self, given: Any, tensors: list[Tensor], keeps_arrays: bool = False) -> tuple[Any, Recording]:
-        return record(lambda: self._call(given, tensors), tensors, tensors_in, called(self._fn), keeps_arrays)
+        return record(lambda: self._call(given, tensors), tensors, self._results, called(self._fn), keeps_arrays)
+
+    def _results(self, returned: Any) -> list[Tensor]:
+        return [*tensors_in(returned), *self._gradients]
 
     def _watch(self, kind: Kind) -> None:
         """Guard what the run before depended on, but for what the function changes itself: that a replay leaves as it is."""
@@ -189,7 +273,7 @@ class Compiled:
         copies, after = _copies(returned), Snapshot(program, copies=False)
         try:
             before.restore()
-            check(kind.runner, recording, [t._data for t in tensors], after)
+            check(kind.runner, recording, [*(t._data for t in tensors), *self._cotangents], after)
         except Exception as error:
             self._distrust(kind, error)
         else:
@@ -277,14 +361,20 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     """A function that does what `fn` does, faster: it records the primitives that `fn` runs, and replays them without
     its Python code.
 
-    `fn` is a whole training step or any part of one. It takes tensors, arrays, numbers, and containers of them, and whatever
-    else decides how it computes; parameters, buffers, optimizers and generators that it closes over are state, which replays
-    read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies without a graph.
+    `fn` is a whole training step or any part of one, or a model. It takes tensors, arrays, numbers, and containers of them,
+    and whatever else decides how it computes; parameters, buffers, optimizers and generators that it closes over are state,
+    which replays read and update as `fn` itself would. Arrays enter as tensors. The tensors returned are copies.
 
     The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
     replayed beside `fn` and compared with it step by step. From then on `fn` runs only to be compared with the replays 10,
     100, 1,000 and so on, see `check`. The result equals that of `fn` to rounding. If a replay is interrupted by an error, as
     where a label is out of range, then what it was about to update is old, new, or part of both.
+
+    Where `fn` returns what depends on parameters, or on arguments that require a gradient, `backward()` goes on through it: to
+    the graph `fn` is one node, whose backward pass replays too. So a compiled model trains as the model itself does, and has
+    its attributes and methods. Like a graph, such a result keeps memory until its backward pass has run, or it is gone; call
+    the function under `tg.no_grad()` where no gradient is wanted. Only first derivatives go through it: of higher ones the
+    inner must be taken inside of `fn`.
 
     A number among the arguments, such as a learning rate or a counter, is replayed whatever it is, where primitives compute
     with it; arithmetic with other numbers may come before. Where Python code reads it, as a shape or in an `if`, each value is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from .fusion import fuse
+from .halves import HalvedRunner, halve, keep_old_values
 from .memory import place
 from .passes import put_updates_last, simplify
 from .program import program_of
@@ -33,10 +34,14 @@ class Planner:
             try:
                 program = program_of(*self._recordings)
                 simplify(program)
+                if program.cotangents:
+                    keep_old_values(program)
                 if self.level == FUSED:
                     fuse(program)
                 put_updates_last(program)
-                return Runner(program, place(program))
+                if program.cotangents:
+                    halve(program)
+                return (HalvedRunner if program.cotangents else Runner)(program, place(program))
             except Exception as error:
                 self.lower(f"planning it failed with {type(error).__name__}: {error}")
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from ..state import changes
 from ..tensor import Tensor
 from .compare import same
-from .survey import ABSENT, NUMBERS, Place
+from .survey import NUMBERS, Place, names_but
 
 MISSING = object()
 
@@ -67,7 +67,7 @@ class Guard:
         now = [place._replace(value=look(place)) for place in self._places]
         differing = [before.name for before, after in zip(self._places, now, strict=True) if not alike(before, after)]
         if not differing:
-            self._places = now
+            self._places = [_present(place) for place in now]
             self._arm()
             self._token = token
         return differing
@@ -77,6 +77,11 @@ class Guard:
         if any(place.name in names for place in self._places):
             self._places = [place for place in self._places if place.name not in names]
             self._arm()
+
+
+def _present(place: Place) -> Place:
+    """A name that an object lacked may be there now, with an equal value."""
+    return place._replace(how="item") if place.how == "absent" and place.key in place.holder else place
 
 
 def _columns(places: list[Place]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -95,11 +100,13 @@ def look(place: Place) -> Any:
         if place.how == "attribute":
             return getattr(place.holder, place.key)
         if place.how == "absent":
-            return place.holder.get(place.key, ABSENT)
+            return place.holder.get(place.key, place.value)
     except (LookupError, AttributeError, ValueError):
         return MISSING
     if place.how == "length":
         return len(place.holder)
+    if place.how == "names":
+        return names_but(place.key, place.holder)
     contents = _contents(place.holder)
     return contents if isinstance(contents, bytes) else contents.copy()
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from ..tensor import Tensor
 from .fallback import Planner
+from .gradient import Outline
 from .guards import Guard
+from .halves import HalvedRunner, Runners
 from .record import Recording
 from .runner import Runner
 
@@ -20,6 +22,8 @@ class Kind:
         self.runner: Runner | None = None
         self.returned: Any = None  # by the latest recording: what else than tensors a call returns
         self.returns_numbers = False  # whether numbers among them are made of numbers among the arguments
+        self.outline: Outline | None = None  # of the backward pass of what the function returns
+        self._runners: Runners | None = None  # where that is replayed too
         self.expected: dict[Tensor, bool] = {}
         self.settings: list[tuple[Any, str, Any]] = []
         self.tracked: dict[Tensor, bool] = {}
@@ -38,6 +42,14 @@ class Kind:
             and (self.latest is None or self.latest.still_share())
             and (self.guard is None or self.guard.holds())
         )
+
+    def runners(self) -> Runners | None:
+        """The runners that take turns, where results may be differentiated: each keeps what its backward pass needs."""
+        if not isinstance(self.runner, HalvedRunner):
+            return None
+        if self._runners is None or self._runners.program is not self.runner.program:
+            self._runners = Runners(self.runner)
+        return self._runners
 
     def due(self, every: int | None) -> bool:
         """Whether the replay that comes now is compared with the function itself."""

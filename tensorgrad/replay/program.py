@@ -140,6 +140,10 @@ class Program:
         results: the values returned.
         assigned: the last value of each leaf that is given one.
         gradients: the last `.grad` of each leaf that is given one.
+        returned: how many of the results the function itself returns; the others are gradients.
+        cotangents: the arguments that are cotangents of what it returns.
+        barrier: where among the steps the backward pass of what is returned begins, if there is one.
+        pinned: values that this reads, and that lie where they are until it has run for the last time.
         batch_innermost: arguments that are copied into that memory order, since all who take them want it.
         dropped, folded: how many steps were found superfluous, and how many known beforehand.
     """
@@ -156,6 +160,10 @@ class Program:
     assigned: dict[Tensor, int]
     rebindings: dict[Tensor, int]
     gradients: dict[Tensor, int | None]
+    returned: int = 0
+    cotangents: list[int] = field(default_factory=list)
+    barrier: int = 0
+    pinned: set[int] = field(default_factory=set)
     batch_innermost: set[int] = field(default_factory=set)
     dropped: int = 0
     folded: int = 0
@@ -172,7 +180,7 @@ class Program:
 
     def kept(self) -> set[int]:
         """The values that outlive a run."""
-        return {*self.results, *self.assigned.values(), *(v for v in self.gradients.values() if v is not None)}
+        return {*self.results, *self.pinned, *self.assigned.values(), *(v for v in self.gradients.values() if v is not None)}
 
     def producers(self) -> dict[int, Step]:
         return {value: step for step in self.steps for value in step.outputs}
@@ -252,5 +260,7 @@ def program_of(first: Recording, second: Recording) -> Program:
         results=second.results,
         assigned={leaf: v for leaf, v in second.assigned.items() if leaf in lasting},
         rebindings=second.rebindings,
+        returned=len(second.results) - second.gradient_count,
+        cotangents=second.cotangents,
         gradients={leaf: v for leaf, v in second.gradients.items() if leaf in lasting},
     )

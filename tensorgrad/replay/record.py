@@ -47,6 +47,8 @@ class Recording:
         given: what each value from outside is: a leaf, an `EntryGradient`, or an array.
         arguments: the values that are the step's arguments, in order.
         results: the values that it returned.
+        cotangents: those arguments that are cotangents of what the step returned.
+        gradient_count: how many of the results are the gradients for these, behind the others.
         assigned: the leaves that were given new values, each with its last one.
         rebindings: how often each of them was.
         gradients: the leaves whose `.grad` was set, each with the value that it has in the end, or None.
@@ -65,6 +67,8 @@ class Recording:
         self.given: dict[int, Any] = {}
         self.arguments: list[int] = []
         self.results: list[int] = []
+        self.cotangents: list[int] = []
+        self.gradient_count = 0
         self.assigned: dict[Tensor, int] = {}
         self.rebindings: dict[Tensor, int] = {}
         self.gradients: dict[Tensor, int | None] = {}
@@ -145,6 +149,11 @@ class StrictRecorder(Recorder):
         while self._undo:
             self._undo.pop()()
 
+    def cotangent_argument(self, g: Tensor) -> None:
+        """From now on the backward pass of what the step returned is recorded, for such a cotangent."""
+        self.argument(g)
+        self.recording.cotangents.append(self.recording.arguments[-1])
+
     def _add_node(self, primitive: Primitive, *rest: Any) -> GraphNode:
         self.recording.primitives.append(primitive)
         return super()._add_node(primitive, *rest)
@@ -158,10 +167,10 @@ class StrictRecorder(Recorder):
     def _value_of(self, x: Any, role: str) -> int:
         value = super()._value_of(x, role)
         given = self.graph.bindings.get(value)
-        if isinstance(x, Tensor) and isinstance(given, Tensor) and x.is_leaf:
+        if isinstance(x, Tensor) and isinstance(given, Tensor) and x.is_leaf and not self.is_made(x):
             if given is not x:
                 self.recording.shared.append((weakref.ref(given), weakref.ref(x)))
-            elif current().builds_graph and id(x) not in self._arguments and not self.is_made(x):
+            elif current().builds_graph and id(x) not in self._arguments:
                 self.recording.tracked.setdefault(x, x.requires_grad)
         return value
 

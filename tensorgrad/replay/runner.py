@@ -72,16 +72,18 @@ class Runner:
                 self.stages[index] = self._bound(step)
         self.groups = self._joined_stages()
         self._works: list[Call] = [as_work(s) for steps, stages in self.groups if not steps[0].updates for s in stages]
-        self._work = _on_one_thread_of_blas(in_turn(self._works), [s for s in self.program.steps if not s.updates])
+        self._work = on_one_thread_of_blas(in_turn(self._works), [s for s in self.program.steps if not s.updates])
         self._ending = Ending([s for steps, stages in self.groups if steps[0].updates for s in stages])
-        self._end = _on_one_thread_of_blas(ending.run, [s for s in self.program.steps if s.updates])
+        self._end = on_one_thread_of_blas(ending.run, [s for s in self.program.steps if s.updates])
 
     def _joined_stages(self) -> list[tuple[list[Step], list[Stage]]]:
         """All stages in order, with the steps that they belong to. Neighbours for two threads that do not touch each other's
         memory become one: that saves a meeting."""
         joined: list[tuple[list[Step], list[Stage]]] = []
         members: list[Step] = []  # the steps in the last stage, if others may join them
-        for step, stages in zip(self.program.steps, self.stages, strict=True):
+        for index, (step, stages) in enumerate(zip(self.program.steps, self.stages, strict=True)):
+            if index == self.program.barrier:
+                members = []
             single = len(stages) == 1 and not (len(stages[0]) == 1 and step.multiplies)
             single = single and bool(members) and members[0].updates == step.updates
             if single and all(self._independent(member, step) for member in members):
@@ -156,9 +158,12 @@ class Runner:
 
     def _ended(self, shares: list[list[Share]]) -> list[Tensor]:
         self._end(shares)
-        results = [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in self.program.results]
+        results = self._copies(self.program.results[: self.program.returned])
         self.finish()
         return results
+
+    def _copies(self, values: list[int]) -> list[Tensor]:
+        return [Tensor.wrap(np.array(self.arrays[v], order="K", copy=True)) for v in values]
 
     def _take_back(self, drawn: list[tuple[Any, Any]]) -> None:
         """After a run that came to no new values: the generators as they were, and no gradient half made."""
@@ -242,7 +247,7 @@ class Runner:
             leaf._grad = None if value is None else Tensor.wrap(self.plan.gradient_homes[leaf].shown)
 
 
-def _on_one_thread_of_blas(work: Callable[..., None], steps: list[Step]) -> Callable[..., None]:
+def on_one_thread_of_blas(work: Callable[..., None], steps: list[Step]) -> Callable[..., None]:
     """Work that runs these steps. BLAS starts threads of its own for larger products; they stay awake after it and hold up
     what comes next, the more so where others need the processor too."""
     if not any(node.flops > 2 * ALONE for step in steps for node in step.nodes):

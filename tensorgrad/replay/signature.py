@@ -68,6 +68,15 @@ def names_of_numbers(structure: Any, name: str = "") -> list[str]:
     return []
 
 
+def arrays_in(structure: Any) -> list[Any]:
+    """The tensors and arrays in arguments, in the order in which `flatten` finds them."""
+    if isinstance(structure, Tensor | np.ndarray):
+        return [structure]
+    if isinstance(structure, tuple | list | dict):
+        return [x for part in (structure.values() if isinstance(structure, dict) else structure) for x in arrays_in(part)]
+    return []
+
+
 def objects_in(structure: Any) -> dict[str, Any]:
     """The objects among the settings that may have settings of their own, by the names of their classes."""
     if isinstance(structure, tuple | list | dict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import enum
 import functools
+import inspect
 import sys
 import weakref
 from argparse import Namespace
@@ -42,7 +43,6 @@ DESCRIBING = {"__repr__", "__str__", "__format__", "__doc__", "__module__", "__q
 """What says something of an object, and computes nothing."""
 
 NUMBERS = bool, int, float, complex, str, bytes, type(None), np.generic, enum.Enum
-ABSENT = type("Absent", (), {"__repr__": lambda self: "nothing"})()
 
 
 class Place(NamedTuple):
@@ -50,8 +50,8 @@ class Place(NamedTuple):
 
     Attributes:
         name: how a user would write it, such as `model.head.temperature`.
-        how: "item" of a container or namespace, "attribute", "length" or "contents" of a container, or "absent" for a key
-            that a namespace lacks.
+        how: "item" of a container or namespace, "attribute", "length" or "contents" of a container, "names" in a namespace
+            but for those in `key`, or "absent" for a name that an object lacks: then `value` is its class's attribute.
         holder, key: where it is.
         value: what was there.
         told: whether the holder belongs to a `Watched` object.
@@ -230,15 +230,16 @@ class Walk:
         self._class(cls, made=False)
         everything = bool(DYNAMIC & self._known) or (watched and _reads_its_own(cls))
         if watched:
-            self._add(f"the attributes of {name}", "length", vars(value), None, len(vars(value)), True)
+            left_out = *getattr(cls, "_unwatched", ()), *self._unwatched, *_class_attributes(cls)
+            self._add(f"the attributes of {name}", "names", vars(value), left_out, names_but(left_out, vars(value)), True)
         for key, entry in self._attributes(value):
             structure = watched and not isinstance(entry, NUMBERS)
             if key not in self._unwatched and (everything or structure or key in self._known):
                 self._add(f"{name}.{key}", "item", vars(value), key, entry, watched)
                 self.visit(entry, f"{name}.{key}")
         if hasattr(value, "__dict__"):
-            for key in sorted(self._known & set().union(*(vars(base) for base in cls.__mro__[:-1])) - vars(value).keys()):
-                self._add(f"{name}.{key}", "absent", vars(value), key, ABSENT, watched)
+            for key in sorted(self._known & _class_attributes(cls) - vars(value).keys()):
+                self._add(f"{name}.{key}", "absent", vars(value), key, inspect.getattr_static(cls, key), watched)
         for key in _slots(cls):
             if hasattr(value, key) and (everything or key in self._known):
                 self._add(f"{name}.{key}", "attribute", _weak(value), key, getattr(value, key))
@@ -247,6 +248,15 @@ class Walk:
     def _attributes(self, value: Any) -> list[tuple[str, Any]]:
         left_out = getattr(type(value), "_unwatched", ())
         return [(key, entry) for key, entry in getattr(value, "__dict__", {}).items() if key not in left_out]
+
+
+def names_but(left_out: tuple[str, ...], namespace: dict[str, Any]) -> tuple[str, ...]:
+    """The names in a namespace without some of them."""
+    return tuple(name for name in namespace if name not in left_out)
+
+
+def _class_attributes(cls: type) -> set[str]:
+    return set().union(*(vars(base) for base in cls.__mro__[:-1]))
 
 
 def called(value: Any) -> str:
