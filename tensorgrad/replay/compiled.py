@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 import warnings
 import weakref
@@ -11,8 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
-
-import numpy as np
 
 from ..kernels.heap import release_memory
 from ..kernels.winograd import Switch
@@ -22,25 +19,22 @@ from .cache import KINDS, Cache
 from .check import DisagreementError, check
 from .compare import CHECKED, require_agreement, require_same_leaves, require_same_return
 from .fallback import Planner
-from .gradient import Backward, Lease, ReplayLease, attach, backward_of
-from .guards import Guard, moved
+from .gradient import ReplayLease, attach
+from .guards import Guard
 from .kind import Kind
-from .methods import HOLDER, method_of
+from .methods import method_of
+from .original import Original, copies_of
 from .plan import ReplayPlan
-from .record import Recording, StrictRecorder, record
 from .refusal import ReplayError
 from .signature import (
     arrays_in,
     flatten,
-    names_of_numbers,
-    objects_in,
-    rebuild,
     returns_numbers,
     tensors_in,
     with_copies,
     with_numbers,
 )
-from .survey import Place, called, survey
+from .survey import called
 from .undo import Snapshot
 
 OWN = {"recordings", "replays", "without_dict"}
@@ -55,44 +49,39 @@ class Compiled:
         replays: how many calls were replayed.
     """
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], function: Callable[[], Callable[..., Any]] | None = None) -> None:
         functools.update_wrapper(self, fn, updated=())
         self._fn = fn
         self._cache = Cache(called(fn))
         self._check_every: int | None = None
         self._lock = threading.RLock()
         self._latest: Kind | None = None
-        self._found: list[Place] = []  # by the survey after the latest run of the function
-        self._numbers_read: dict[int, str] = {}  # in that run, see `Recording.read`
-        self._backward: Backward | None = None  # of what it returned
-        self._cotangents: list[np.ndarray] = []  # that were made up to record this
-        self._gradients: list[Tensor] = []  # and what it came to
-        self._moved: list[str] = []  # what that run has changed itself
-        self._released: set[str] = set()  # all that runs have changed themselves
+        self._original = Original(function or (lambda: fn), called(fn))
+        self._released: set[str] = set()  # what runs of the function have changed themselves
         self.without_dict: OrderedDict[int, Method] = OrderedDict()  # methods of instances that cannot hold them
         self.recordings = 0
         self.replays = 0
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
         if current().recorder is not None:  # a trace is to see the step itself
-            return self._function()(*arguments, **settings)
+            return self._original.function()(*arguments, **settings)
         tensors, numbers, key = flatten((arguments, settings))
         with self._lock:
             given = arguments, settings
             signature = key, current().builds_graph, Switch.on
-            kind = self._cache.find(signature, numbers, lambda: self._names_of_numbers(given))
+            kind = self._cache.find(signature, numbers, lambda: self._original.names_of_numbers(given))
             if kind is None:
-                return self._eagerly(given, tensors)
+                return self._original.eagerly(given, tensors)
             self._latest = kind
             if kind.planner is None:
                 returned = self._record(kind, given, tensors)
-                self._attach(kind, given, returned)
+                kind.outline = self._original.attach(given, tensors_in(returned))
                 self.recordings += 1
-                self._cache.settle(kind, signature, numbers, self._numbers_read)
+                self._cache.settle(kind, signature, numbers, self._original.numbers_read)
                 self._watch(kind)
                 return with_numbers(returned, numbers) if kind.returns_numbers else returned
             if kind.runner is None:
-                return self._eagerly(given, tensors)
+                return self._original.eagerly(given, tensors)
             returned = self._replay(kind, signature, given, tensors, numbers)
             self.replays += 1
             self._cache.attempts.succeeded()
@@ -110,17 +99,18 @@ class Compiled:
             except ReplayError:
                 self._cache.forget(kind)
                 raise
-            if runners is not None:
-                runners.give_back(kind.runner)
-            self._attach(kind, given, returned)
-            self._cache.settle(kind, signature, numbers, self._numbers_read)
+            finally:
+                if runners is not None and kind.runner is not None and kind.runner.program is runners.program:
+                    runners.give_back(kind.runner)
+            kind.outline = self._original.attach(given, tensors_in(returned))
+            self._cache.settle(kind, signature, numbers, self._original.numbers_read)
             self._watch(kind)
             release_memory()  # replays need little of what recording and comparing took
             return returned
         arrays = [t._data for t in tensors]
         if runners is None:
             results = kind.runner.run(arrays)
-            self._attach_refusal(kind, given, results)
+            self._original.attach_refusal(kind.outline, given, results)
         else:
             results = kind.runner.forward(arrays)
             lease = ReplayLease(called(self._fn), runners, kind.runner, [results[k] for k in kind.outline.roots])
@@ -151,98 +141,30 @@ class Compiled:
     def _kinds(self) -> OrderedDict[Any, list[Kind]]:
         return self._cache.kinds
 
-    def _function(self) -> Callable[..., Any]:
-        return self._fn
-
-    def _call(self, given: Any, tensors: list[Tensor]) -> Any:
-        """Run the function itself, and find out what it depends on and what it changes."""
-        function, objects = self._function(), objects_in(given)
-        before = survey(function, objects, (HOLDER,))
-        recorder = current().recorder
-        stand_ins = recorder.stand_ins(flatten(given)[1])
-        arguments, settings = rebuild(given, list(tensors), stand_ins)
-        returned = function(*arguments, **settings)
-        self._differentiate(returned, tensors, recorder)
-        self._numbers_read = recorder.recording.read
-        self._found = survey(function, objects, (HOLDER,))
-        self._moved = moved(before, self._found)
-        return returned
-
-    def _names_of_numbers(self, given: Any) -> list[str]:
-        """What the function calls the numbers among its arguments."""
-        try:
-            bound = inspect.signature(self._function()).bind(*given[0], **given[1])
-        except (TypeError, ValueError):
-            return names_of_numbers(given, "arguments")
-        return names_of_numbers(bound.arguments)
-
-    def _eagerly(self, given: Any, tensors: list[Tensor]) -> Any:
-        arguments, settings = rebuild(given, list(tensors), flatten(given)[1])
-        returned = self._function()(*arguments, **settings)
-        copies = _copies(returned)
-        backward = backward_of(tensors_in(returned), tensors)
-        if backward is not None:
-            self._attach_backward(backward, given, copies)
-        return with_copies(returned, copies)
-
-    def _differentiate(self, returned: Any, tensors: list[Tensor], recorder: StrictRecorder) -> None:
-        """Record the backward pass of what the function has returned, if there can be one."""
-        self._backward = backward = backward_of(tensors_in(returned), tensors)
-        self._cotangents, self._gradients = [], []
-        if backward is not None and backward.outline.refusal is None:
-            self._cotangents = backward.cotangents()
-            cotangents = [Tensor.wrap(array) for array in self._cotangents]
-            for g in cotangents:
-                recorder.cotangent_argument(g)
-            self._gradients = backward.gradients(cotangents)
-            recorder.recording.gradient_count = len(self._gradients)
-
-    def _attach(self, kind: Kind, given: Any, returned: Any) -> None:
-        """Let what the function itself has returned be differentiated, through the graph that it left."""
-        backward, self._backward = self._backward, None
-        kind.outline = None if backward is None else backward.outline
-        self._gradients = []
-        if backward is not None:
-            self._attach_backward(backward, given, tensors_in(returned))
-
-    def _attach_backward(self, backward: Backward, given: Any, copies: list[Tensor]) -> None:
-        gradients = backward.outline.refusal or backward.gradients
-        attach(copies, backward.outline, arrays_in(given), Lease(called(self._fn), gradients, backward.tensors), [])
-
-    def _attach_refusal(self, kind: Kind, given: Any, copies: list[Tensor]) -> None:
-        """Let results that cannot be differentiated say so."""
-        if kind.outline is not None:
-            lease = Lease(called(self._fn), kind.outline.refusal, [copies[k] for k in kind.outline.roots])
-            attach(copies, kind.outline, arrays_in(given), lease, [])
-
-    def _recorded(self, given: Any, tensors: list[Tensor], keeps_arrays: bool = False) -> tuple[Any, Recording]:
-        return record(lambda: self._call(given, tensors), tensors, self._results, called(self._fn), keeps_arrays)
-
-    def _results(self, returned: Any) -> list[Tensor]:
-        return [*tensors_in(returned), *self._gradients]
-
     def _watch(self, kind: Kind) -> None:
         """Guard what the run before depended on, but for what the function changes itself: that a replay leaves as it is."""
+        new: list[str] = []
         if kind.planner is not None:
-            new = [name for name in self._moved if name not in self._released]
+            new = [name for name in self._original.moved if name not in self._released]
             self._released.update(new)
             for other in self._cache.all():
                 if other.guard is not None:
                     other.guard.release(self._released)
-            if new:
-                warnings.warn(
-                    f"{called(self._fn)}: each call changes {', '.join(new)}, and a replay, which runs no Python code, does "
-                    "not. Change it outside of the compiled function, or keep it in a tensor that tg.assign updates.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-        left_out = {*self._released, *self._moved}
-        kind.guard = Guard([place for place in self._found if place.name not in left_out and not kind.reads(place.holder)])
+        left_out = {*self._released, *self._original.moved}
+        places = [place for place in self._original.found if place.name not in left_out and not kind.reads(place.holder)]
+        kind.guard = Guard(places)
+        if new:
+            warnings.warn(
+                f"{called(self._fn)}: each call changes {', '.join(new)}, and a replay, which runs no Python code, does "
+                "not. Change it outside of the compiled function, or keep it in a tensor that tg.assign updates.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _record(self, kind: Kind, given: Any, tensors: list[Tensor]) -> Any:
         """A call that runs the function itself, and is recorded."""
-        returned, recording = self._recorded(given, tensors)
-        copies = _copies(returned)
+        returned, recording = self._original.recorded(given, tensors)
+        copies = copies_of(returned)
         kind.latest = recording
         kind.returns_numbers = returns_numbers(returned)
         if kind.first is None:
@@ -261,7 +183,7 @@ class Compiled:
         """A run of the function itself, which stands, and a replay that is compared with it and undone."""
         program = kind.runner.program
         before = Snapshot(program, copies=True)
-        returned, recording = self._recorded(given, tensors, keeps_arrays=True)
+        returned, recording = self._original.recorded(given, tensors, keeps_arrays=True)
         try:
             require_same_return(kind.returned, returned)
             require_agreement(kind.latest, recording, CHECKED)
@@ -270,10 +192,10 @@ class Compiled:
             raise ReplayError(
                 f"a replay came to something else than the step itself, whose own outcome stands: {error}"
             ) from None
-        copies, after = _copies(returned), Snapshot(program, copies=False)
+        copies, after = copies_of(returned), Snapshot(program, copies=False)
         try:
             before.restore()
-            check(kind.runner, recording, [*(t._data for t in tensors), *self._cotangents], after)
+            check(kind.runner, recording, [*(t._data for t in tensors), *self._original.cotangents], after)
         except Exception as error:
             self._distrust(kind, error)
         else:
@@ -331,18 +253,16 @@ class Method(Compiled):
     """A compiled function as the method of one instance, which it does not keep alive."""
 
     def __init__(self, fn: Callable[..., Any], instance: Any, check_every: int | None) -> None:
-        super().__init__(fn)
-        self._check_every = check_every
         try:
-            self._instance = weakref.ref(instance)
+            reference: Callable[[], Any] = weakref.ref(instance)
         except TypeError:  # an object with slots alone
-            self._instance = lambda: instance
+            reference = lambda: instance  # noqa: E731
+        super().__init__(fn, lambda: MethodType(fn, reference()))
+        self._instance = reference
+        self._check_every = check_every
 
     def __call__(self, instance: Any, *arguments: Any, **settings: Any) -> Any:
         return super().__call__(*arguments, **settings)
-
-    def _function(self) -> Callable[..., Any]:
-        return MethodType(self._fn, self._instance())
 
     def forget_with(self, instance: Any, made: OrderedDict[int, Method]) -> None:
         """Leave a table when the instance goes, or where nothing tells when it does, when there are many others."""
@@ -350,11 +270,6 @@ class Method(Compiled):
             weakref.finalize(instance, made.pop, id(instance), None)
         elif len(made) > KINDS:
             made.popitem(last=False)
-
-
-def _copies(returned: Any) -> list[Tensor]:
-    """Copies of the tensors that a step returned."""
-    return [Tensor.wrap(np.array(t._data, order="K", copy=True)) for t in tensors_in(returned)]
 
 
 def compile(fn: Callable[..., Any]) -> Compiled:
