@@ -21,7 +21,8 @@ class Cache:
     its own.
 
     Attributes:
-        kinds: by the signature and the numbers that were read. Kinds under one key differ by what Python code found around it.
+        kinds: by the signature and the numbers that were read. Kinds under one key differ by what Python code found around it;
+            that of the latest call is the first.
         attempts: decides whether a new kind is worth recording.
     """
 
@@ -35,8 +36,10 @@ class Cache:
         """What is known of calls like this one; None where it is not worth recording. `names` are those of the numbers."""
         key = self._key(signature, numbers)
         kinds = self.kinds.get(key, [])
-        for kind in kinds:
+        for place, kind in enumerate(kinds):
             if kind.applies():
+                if place:
+                    kinds.insert(0, kinds.pop(place))  # where it is found first the next time
                 self.kinds.move_to_end(key)
                 return kind
         reason = self._why(signature, numbers, kinds, names)
@@ -72,17 +75,17 @@ class Cache:
         return signature, tuple((k, exactly(numbers[k])) for k in sorted(read)) if read else ()
 
     def _add(self, key: Any, kind: Kind) -> None:
-        self.kinds.setdefault(key, []).append(kind)
+        self.kinds.setdefault(key, []).insert(0, kind)
         self.kinds.move_to_end(key)
         while len(self.all()) > KINDS:
             oldest = next(iter(self.kinds.values()))
-            oldest.pop(0)
+            oldest.pop()
             if not oldest:
                 self.kinds.popitem(last=False)
 
     def _why(self, signature: Any, numbers: list[Any], kinds: list[Kind], names: Callable[[], list[str]]) -> str:
         """Why a call is of a new kind, if not by its shapes or settings."""
-        changed = [name for kind in kinds[-1:] if kind.guard is not None for name in kind.guard.changed()]
+        changed = [name for kind in kinds[:1] if kind.guard is not None for name in kind.guard.changed()]
         if changed:
             return (
                 f"{', '.join(changed)} changed between its latest calls, and each time it must be recorded anew. A value that "

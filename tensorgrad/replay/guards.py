@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..stand_in import StandIn
 from ..state import changes
 from ..tensor import Tensor
 from .compare import same
@@ -17,8 +18,38 @@ from .survey import NUMBERS, Place, names_but
 MISSING = object()
 
 
+class Identities:
+    """What lies in some places, to be compared by identity, many at a time."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self._items = _columns([place for place in places if place.how == "item"])
+        self._attributes = _columns([place for place in places if place.how == "attribute"])
+        lengths = [place for place in places if place.how == "length"]
+        self._sized, self._lengths = [place.holder for place in lengths], [place.value for place in lengths]
+        absent = [place for place in places if place.how == "absent"]
+        self._without, self._absent = [place.holder for place in absent], [place.key for place in absent]
+        self._named = [place.holder for place in places if place.how == "names"]
+        self._names = list(map(tuple, self._named))
+        self._contents = [(place.holder, place.value) for place in places if place.how == "contents"]
+
+    def hold(self) -> bool:
+        holders, keys, values = self._items
+        owners, names, seen = self._attributes
+        try:
+            return (
+                all(map(is_, map(getitem, holders, keys), values))
+                and all(map(is_, map(getattr, owners, names), seen))
+                and list(map(len, self._sized)) == self._lengths
+                and not (self._absent and any(map(contains, self._without, self._absent)))
+                and not (self._named and list(map(tuple, self._named)) != self._names)
+                and not (self._contents and any(_contents(holder) != value for holder, value in self._contents))
+            )
+        except (LookupError, AttributeError, ValueError):
+            return False
+
+
 class Guard:
-    """The places that a recording depended on. Asked before every replay, so it compares identities, many at a time.
+    """The places that a recording depended on. Asked before every replay, so it compares identities.
 
     Places in `Watched` objects are looked at only when one of these has changed. What is not identical any more is compared
     by value, if it is a number or the like.
@@ -31,35 +62,19 @@ class Guard:
     def _arm(self) -> None:
         """Prepare the quick comparison for what the places hold now."""
         self._token = changes.latest
-        near = [place for place in self._places if not place.told]
-        items = [place for place in near if place.how == "item"]
-        attributes = [place for place in near if place.how == "attribute"]
-        lengths = [place for place in near if place.how == "length"]
-        absent = [place for place in near if place.how == "absent"]
-        self._items = _columns(items)
-        self._attributes = _columns(attributes)
-        self._sized, self._lengths = [place.holder for place in lengths], [place.value for place in lengths]
-        self._without, self._absent = [place.holder for place in absent], [place.key for place in absent]
-        self._contents = [(place.holder, place.value) for place in near if place.how == "contents"]
+        self._near = Identities([place for place in self._places if not place.told])
+        self._told = Identities([place for place in self._places if place.told])
 
     def holds(self) -> bool:
         """Whether everything is as it was."""
-        return self._identical() or not self.changed()
-
-    def _identical(self) -> bool:
-        holders, keys, values = self._items
-        owners, names, seen = self._attributes
-        try:
-            return (
-                changes.latest is self._token
-                and all(map(is_, map(getitem, holders, keys), values))
-                and all(map(is_, map(getattr, owners, names), seen))
-                and list(map(len, self._sized)) == self._lengths
-                and not (self._absent and any(map(contains, self._without, self._absent)))
-                and not (self._contents and any(_contents(holder) != value for holder, value in self._contents))
-            )
-        except (LookupError, AttributeError, ValueError):
-            return False
+        if not self._near.hold():
+            return not self.changed()
+        token = changes.latest
+        if token is not self._token:
+            if not self._told.hold():
+                return not self.changed()
+            self._token = token
+        return True
 
     def changed(self) -> list[str]:
         """The names of the places that hold something else now. Where it is equal, remember what is there."""
@@ -121,6 +136,20 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple | frozenset | set):
         return all(map(_is_plain, value))
     return isinstance(value, (*NUMBERS, bytearray)) and not isinstance(value, Tensor)
+
+
+def put_number_back(place: Place) -> bool:
+    """Where a function has stored a number among its arguments, let the number itself lie there instead of its stand-in."""
+    if type(place.value) is not StandIn:
+        return False
+    number = place.value.read()
+    if place.how == "attribute":
+        setattr(place.holder, place.key, number)
+    elif isinstance(place.holder, MappingProxyType):
+        return False
+    else:
+        place.holder[place.key] = number
+    return True
 
 
 def moved(before: list[Place], after: list[Place]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from ..state import current
 from ..tensor import Tensor
 from .gradient import Backward, Lease, Outline, attach, backward_of
-from .guards import moved
+from .guards import moved, put_number_back
 from .methods import HOLDER
 from .record import Recording, record
 from .signature import arrays_in, flatten, names_of_numbers, objects_in, rebuild, tensors_in, with_copies
@@ -63,6 +63,8 @@ class Original:
         self._differentiate(returned, tensors)
         self.numbers_read = recorder.recording.read
         self.found = survey(function, objects, (HOLDER,))
+        if any([put_number_back(place) for place in self.found]):
+            self.found = survey(function, objects, (HOLDER,))
         self.moved = moved(before, self.found)
         return returned
 

@@ -475,6 +475,16 @@ def test_two_values_by_turns_are_both_replayed():
     assert compiled.replays == 8
 
 
+def test_the_latest_of_several_kinds_is_found_first():
+    layer = Scale()
+    compiled = tg.compile(layer)
+    for k in range(12):
+        layer.rate = 1.0 + k // 4
+        compiled(X)
+    (kinds,) = compiled._kinds.values()
+    assert [kind.runs for kind in kinds] == [2, 2, 2] and kinds[0].guard.holds() and not kinds[1].guard.holds()
+
+
 class Counting(nn.Module):
     def __init__(self):
         self.calls, self.last, self.seen = 0, None, []
@@ -637,5 +647,5 @@ def test_looking_costs_little_where_there_are_many_layers():
     for _ in range(4):
         compiled(X[None])
     guard = compiled._latest.guard
-    assert sum(len(columns[0]) for columns in (guard._items, guard._attributes)) < 10
-    assert sys.getsizeof(guard._lengths) < 500
+    assert sum(len(columns[0]) for columns in (guard._near._items, guard._near._attributes)) < 10
+    assert sys.getsizeof(guard._near._lengths) < 500

@@ -147,6 +147,23 @@ def test_numbers_that_are_returned_replay():
     assert compiled.replays == 5
 
 
+def test_a_number_that_is_stored_is_the_number_itself():
+    drop = nn.Dropout(0.1, rng=0)
+    kept = {"list": [0.0]}
+
+    @tg.compile
+    def step(x, rate):
+        drop.rate = kept["rate"] = kept["list"][0] = rate
+        return x * rate
+
+    step(X, 0.5)
+    drop.rate = 0.1
+    with pytest.warns(RuntimeWarning, match=r"each call changes drop\.rate"):
+        step(X, 0.5)
+    assert type(drop.rate) is float and drop.rate == 0.5
+    assert type(kept["list"][0]) is float and type(kept["rate"]) is float
+
+
 class Mode(Enum):
     A = 1
     B = 2
