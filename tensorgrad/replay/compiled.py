@@ -89,7 +89,7 @@ class Compiled:
 
     def _replay(self, kind: Kind, signature: Any, given: Any, tensors: list[Tensor], numbers: list[Any]) -> Any:
         kind.runs += 1
-        runners = kind.runners()
+        runners = kind.runners() if kind.outline is not None else None
         if runners is not None:
             kind.runner = runners.take()
         kind.runner.numbers = numbers
@@ -110,7 +110,8 @@ class Compiled:
         arrays = [t._data for t in tensors]
         if runners is None:
             results = kind.runner.run(arrays)
-            self._original.attach_refusal(kind.outline, given, results)
+            if kind.outline is not None:
+                self._original.attach_refusal(kind.outline, given, results)
         else:
             results = kind.runner.forward(arrays)
             lease = ReplayLease(called(self._fn), runners, kind.runner, [results[k] for k in kind.outline.roots])

@@ -93,11 +93,10 @@ class Original:
         attach(copies, backward.outline, arrays_in(given), Lease(self.title, gradients, backward.tensors), [])
         return backward.outline
 
-    def attach_refusal(self, outline: Outline | None, given: Given, copies: list[Tensor]) -> None:
+    def attach_refusal(self, outline: Outline, given: Given, copies: list[Tensor]) -> None:
         """Let results of a replay that cannot be differentiated say so."""
-        if outline is not None:
-            lease = Lease(self.title, outline.refusal, [copies[k] for k in outline.roots])
-            attach(copies, outline, arrays_in(given), lease, [])
+        lease = Lease(self.title, outline.refusal, [copies[k] for k in outline.roots])
+        attach(copies, outline, arrays_in(given), lease, [])
 
     def names_of_numbers(self, given: Given) -> list[str]:
         """What the function calls the numbers among its arguments."""
