@@ -16,10 +16,11 @@ import numpy as np
 
 from .. import ops
 from ..autodiff import _differentiate, topological_order
+from ..contexts import setting
 from ..node import Node
 from ..primitive import Call as RuleCall
 from ..primitive import Primitive, Pullback
-from ..state import current, setting
+from ..state import current
 from ..tensor import Tensor
 from .halves import HalvedRunner, Runners
 from .record import StrictRecorder
@@ -207,9 +208,10 @@ def _node(
         RuleCall(k, lambda g, lease, k=k: rule(lease, g, k), (0,), True, ("lease",), None, False) for k in range(len(edges))
     )
     node = Node.__new__(Node)
+    for name in Node.__slots__:
+        setattr(node, name, None)
     node.pullback = Pullback(lease.primitive, (("extra", 0),), calls, tuple(range(len(edges))))
     node.attributes, node.shape, node.dtype, node.scope = {}, shape, dtype, current().scope
-    node.out = node.record = node.retains = None
     node.edges, node.others, node.residuals, node.leaves = edges, (), [lease], leaves
     return node
 
