@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import warnings
 import weakref
@@ -40,6 +41,18 @@ from .undo import Snapshot
 OWN = {"recordings", "replays", "without_dict"}
 """The public attributes of a compiled function itself; all others are those of what was compiled."""
 
+_all: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+def _release_locks() -> None:
+    """A forked process has none of the threads that were inside a compiled function."""
+    for compiled in _all:
+        compiled._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_locks)
+
 
 class Compiled:
     """A step function that replays; see `compile`.
@@ -55,6 +68,7 @@ class Compiled:
         self._cache = Cache(called(fn))
         self._check_every: int | None = None
         self._lock = threading.RLock()
+        _all.add(self)
         self._latest: Kind | None = None
         self._original = Original(function or (lambda: fn), called(fn))
         self._released: set[str] = set()  # what runs of the function have changed themselves
@@ -169,14 +183,14 @@ class Compiled:
         kind.latest = recording
         kind.returns_numbers = returns_numbers(returned)
         if kind.first is None:
-            kind.first = recording
             kind.expected, kind.settings, kind.tracked = recording.expected, recording.settings, recording.tracked
+            kind.first = recording
         else:
             require_agreement(kind.first, recording)
             require_same_return(kind.returned, returned)
-            kind.planner = Planner(kind.first, recording, called(self._fn))
-            kind.runner = kind.planner.runner()
-            kind.first = None
+            planner = Planner(kind.first, recording, called(self._fn))
+            runner = planner.runner()  # an interrupt until here leaves the call one to be recorded again
+            kind.planner, kind.runner, kind.first = planner, runner, None
         kind.returned = with_copies(returned, list(copies))
         return with_copies(returned, copies)
 
@@ -203,7 +217,11 @@ class Compiled:
             kind.checked = True
             kind.planner.settle()
         finally:
-            after.restore()
+            try:
+                after.restore()
+            except BaseException:  # an interrupt
+                after.restore()
+                raise
         return with_copies(returned, copies)
 
     def _distrust(self, kind: Kind, error: Exception) -> None:
