@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -51,7 +52,7 @@ def _rows(x: np.ndarray) -> np.ndarray | None:
     """(..., K) -> (rows, K) as a view, if there is one."""
     if x.ndim == 2:
         return x
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return rows if np.may_share_memory(rows, x) else None
 
 

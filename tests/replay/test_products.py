@@ -42,6 +42,13 @@ def test_products_and_their_gradients(name, threads, rng, monkeypatch):
     assert products and (threads == 1 or any(line.endswith("  2") for line in products))
 
 
+def test_a_linear_layer_of_no_inputs(rng):
+    linear = tg.compile(lambda x, w, b: tg.linear(x, w, b))
+    for _ in range(4):
+        y = linear(np.zeros((2, 5, 0), np.float32), np.zeros((3, 0), np.float32), np.arange(3, dtype=np.float32))
+        assert y.shape == (2, 5, 3) and (y.data == [0, 1, 2]).all()
+
+
 def test_halves_of_a_stack_have_the_bits_of_the_whole(rng, monkeypatch):
     x, w = rng.standard_normal((5, 20, 30), np.float32), rng.standard_normal((5, 30, 10), np.float32)
     found = []

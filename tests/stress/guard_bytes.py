@@ -4,8 +4,8 @@
     python tests/stress/guard_bytes.py --examples 100 --networks 200 --threads 2
 
 Each number of BLAS threads has a process of its own, in which all is run with the usual thresholds and with small ones, by
-which small arrays too are cut into tiles and pieces and shared out among two threads. A byte written outside of its array's memory,
-a view that reaches beyond it, and another bit in a result than without guard bytes end the program.
+which small arrays too are cut into tiles and pieces and shared out among two threads. A byte written outside of its array's
+memory, a view that reaches beyond it, and another bit in a result than without guard bytes end the program.
 """
 
 from __future__ import annotations
