@@ -15,7 +15,7 @@ import numpy as np
 
 import nn
 import tensorgrad as tg
-from nn.files import replacing
+from tensorgrad.files import replacing
 
 NETWORKS = {
     "MnistCNN": (lambda: nn.models.MnistCNN(rng=0), (1, 1, 28, 28)),

@@ -28,8 +28,8 @@ from tqdm import tqdm
 
 import nn
 from nn import flags
-from nn.files import replacing
 from nn.training import evaluate
+from tensorgrad.files import replacing
 
 BASE = {
     "digits": 3000,

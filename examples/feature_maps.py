@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 import nn
 import tensorgrad as tg
 from nn import flags
-from nn.files import replacing
+from tensorgrad.files import replacing
 
 SIZE = 440
 EDGES = {

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 import nn
 import tensorgrad as tg
 from nn import flags
-from nn.files import replacing
+from tensorgrad.files import replacing
 
 FULL_SET = Path(os.environ.get("TENSORGRAD_MNIST") or "runs/data/mnist")  # where train_mnist.py has it
 MODELS: dict[str, Callable[[argparse.Namespace], nn.Module]] = {

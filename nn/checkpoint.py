@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import replacing
+from tensorgrad.files import replacing
 
 
 def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -83,7 +83,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
 def _write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: dict[str, str] | None, what: str) -> None:
     from safetensors.numpy import save_file
 
-    target = Path(path)
+    target = Path(path).expanduser()
     if target.is_dir():
         raise IsADirectoryError(f"{what}: {target} is a folder; name a file in it")
     # safetensors writes the memory of arrays as it lies, so it must lie in C order
@@ -99,11 +99,43 @@ def _read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, np.ndarray
     """The arrays in a file, and its metadata."""
     from safetensors import SafetensorError, safe_open
 
-    source = Path(path)
+    source = Path(path).expanduser()
     if not source.is_file():
         raise FileNotFoundError(f"{what}: there is no file {source}")
     try:
         with safe_open(source, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, KeyError, TypeError) as error:  # KeyError: of a dtype that NumPy lacks, such as bfloat16
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (no mapping)
+            lacking = [f"{name} in {kind}" for name, kind in kinds.items() if kind not in READABLE]
+            if lacking:
+                raise ValueError(
+                    f"{what}: {source} holds {', '.join(lacking[:5])}{', ...' * (len(lacking) > 5)}, which NumPy has no "
+                    "numbers for; convert it to F32 or BF16 with the program that wrote it"
+                )
+            arrays = {name: None if kind == "BF16" else file.get_tensor(name) for name, kind in kinds.items()}
+            metadata = file.metadata() or {}
+    except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"{what}: {source} is no safetensors file that NumPy can read, or is damaged ({error!r})") from error
+    if "BF16" in kinds.values():
+        arrays |= _bfloat16(source, [name for name, kind in kinds.items() if kind == "BF16"])
+    return arrays, metadata
+
+
+READABLE = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
+"""The dtypes of safetensors that NumPy has, and bfloat16, whose every number is a float32."""
+
+
+def _bfloat16(source: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """Arrays in bfloat16 as float32, exactly: the upper half of its bits. The file has been found to be sound.
+
+    The format: a header's length, the header in JSON, and the bytes that it gives the places of.
+    """
+    with open(source, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        arrays = {}
+        for name in names:
+            begin, end = header[name]["data_offsets"]
+            file.seek(8 + length + begin)
+            bits = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32) << 16
+            arrays[name] = bits.view(np.float32).reshape(header[name]["shape"])
+    return arrays

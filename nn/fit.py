@@ -20,7 +20,7 @@ from .module import Module
 from .optim import Optimizer
 from .progress import Training
 from .schedules import Schedule
-from .training import Loss, ctrl_c_stops, evaluate, training_step
+from .training import Loss, ctrl_c_stops, evaluate, mode, training_step
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -55,7 +55,7 @@ def fit(
     infinite or nan.
 
     Args:
-        model: is put into training mode, and back into the mode it was in at the end.
+        model: is put into training mode, and back into the mode it was in at the end, whatever happens.
         data: gives the batches (x, t) of an epoch each time it is iterated over, and has a length, their number: such
             as `nn.data.batches(...)`, or `nn.data.prefetch` of it.
         optimizer: of the model's parameters.
@@ -104,28 +104,34 @@ def fit(
     ('done', 24, True)
     """
     accuracy_over = _compiled_accuracy(model) if compiled else evaluate
+    _refuse_arrays("data", data)
+    for name, what in (evaluations or {}).items():
+        _refuse_arrays(f"the evaluation {name}", what)
     measures: dict[str, Measure] = {
-        name: what if callable(what) else partial(accuracy_over, batches=what) for name, what in (evaluations or {}).items()
+        name: partial(_in_use, what) if callable(what) else partial(accuracy_over, batches=what)
+        for name, what in (evaluations or {}).items()
     }
     columns = ["epoch", "iteration", "loss", *(["lr"] if schedule else []), *measures, "seconds"]
     training = Training(model, optimizer, data, columns, generators or {})
     _refuse_bad_settings(training, epochs, evaluate_every, best, patience, checkpoint, resume)
+    _refuse_foreign(model, optimizer)
     if resume and checkpoint is not None:
         training.load(checkpoint)
     step = training_step(model, optimizer, loss, max_norm=max_norm)
     step = tg.compile(step) if compiled else step
 
-    was_training = model.training
+    mean = EpochMean()
     began = time.perf_counter() - (training.history["seconds"][-1] if training.iteration else 0.0)
-    with ctrl_c_stops() as ctrl_c, _bar(training, epochs, progress) as bar:
-        model.train()
+    with ctrl_c_stops() as ctrl_c, mode(model, training=True), _bar(training, epochs, progress) as bar:
         while not training.is_over(epochs, patience):
             training.epoch += 1
+            mean.reset()
             for training.batch in data:
                 if schedule is not None:
                     optimizer.lr = schedule(training.iteration)
                 value = step(*training.batch).item()
                 training.iteration += 1
+                mean.add(value, training.batch)
                 training.row = row = {"epoch": training.epoch, "iteration": training.iteration, "loss": value}
                 if schedule is not None:
                     row["lr"] = optimizer.lr
@@ -134,7 +140,7 @@ def fit(
                 for callback in callbacks:
                     callback(training)
                 training.history.add(**row, seconds=time.perf_counter() - began)
-                _show(training, measures, bar, progress)
+                _show(training, measures, mean, bar, progress)
 
                 if not math.isfinite(row["loss"]):
                     training.stop("not finite")
@@ -154,8 +160,33 @@ def fit(
                 )
     if training.best_weights:
         model.load_state_dict(training.best_weights)
-    model.train(was_training)
     return training
+
+
+class EpochMean:
+    """The mean loss over the samples of an epoch so far."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._sum = self._samples = 0.0
+
+    def add(self, loss: float, batch: Any) -> None:
+        """One more batch (x, t) with its mean loss. What has no length counts as one sample."""
+        samples = len(batch[0]) if hasattr(batch[0], "__len__") else 1
+        self._sum += loss * samples
+        self._samples += samples
+
+    @property
+    def value(self) -> float:
+        return self._sum / self._samples if self._samples else math.nan
+
+
+def _in_use(measure: Measure, model: Module) -> float:
+    """What a measure says of the model, with every layer acting as in use, and without a graph."""
+    with mode(model, training=False), tg.no_grad():
+        return measure(model)
 
 
 def _compiled_accuracy(model: Module) -> Callable[..., float]:
@@ -163,14 +194,29 @@ def _compiled_accuracy(model: Module) -> Callable[..., float]:
     predict = tg.compile(lambda x: model(x))
 
     def accuracy_over(model: Module, batches: Iterable[Any]) -> float:
-        was_training = model.training
-        model.eval()
-        try:
+        with mode(model, training=False):
             return evaluate(predict, batches)
-        finally:
-            model.train(was_training)
 
     return accuracy_over
+
+
+def _refuse_arrays(what: str, data: Any) -> None:
+    """Two arrays are a whole set of examples, and not the batches that a loop goes through."""
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(part, "shape") and len(part.shape) for part in data):
+        raise TypeError(
+            f"fit: {what} must give batches (x, t) when it is iterated over, and is a pair of arrays of shapes "
+            f"{tuple(data[0].shape)} and {tuple(data[1].shape)}; cut it with nn.data.batches(images, labels, 100, shuffle=True)"
+        )
+
+
+def _refuse_foreign(model: Module, optimizer: Optimizer) -> None:
+    """An optimizer that holds none of the model's parameters would train nothing."""
+    held = {id(parameter) for group in optimizer.groups for parameter in group.params}
+    if held.isdisjoint(map(id, model.parameters())):
+        raise ValueError(
+            f"fit: the optimizer holds none of the parameters of this {type(model).__name__}, so it would not be trained; make "
+            "the optimizer of model.parameters(), after the model has got all its layers"
+        )
 
 
 def _refuse_bad_settings(
@@ -213,11 +259,11 @@ def _bar(training: Training, epochs: int, progress: bool) -> tqdm[Any]:
     return tqdm(total=total, initial=training.iteration, unit="step", disable=None if progress else True)
 
 
-def _show(training: Training, measures: Iterable[str], bar: tqdm[Any], progress: bool) -> None:
-    """Move the bar on; write a line at the end of an epoch."""
+def _show(training: Training, measures: Iterable[str], mean: EpochMean, bar: tqdm[Any], progress: bool) -> None:
+    """Move the bar on; write a line at the end of an epoch, with the mean of its losses."""
     row = training.row
-    shown = [f"{name.removesuffix('_accuracy')} {row[name]:.4f}" for name in ("loss", *measures) if name in row]
-    bar.set_postfix_str("  ".join(shown), refresh=False)
+    evaluated = [f"{name.removesuffix('_accuracy')} {row[name]:.4f}" for name in measures if name in row]
+    bar.set_postfix_str("  ".join([f"loss {row['loss']:.4f}", *evaluated]), refresh=False)
     bar.update()
     if training.ends_epoch and progress:
-        bar.write("  ".join([f"epoch {training.epoch:3}", *shown]))
+        bar.write("  ".join([f"epoch {training.epoch:3}", f"loss {mean.value:.4f}", *evaluated]))

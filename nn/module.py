@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import reprlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from inspect import isgenerator
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +18,16 @@ import numpy as np
 import tensorgrad as tg
 
 from . import state
+from .hidden import refuse_hidden
 from .parameter import Buffer, Parameter
 
 Self = TypeVar("Self", bound="Module")
+CONTAINERS = (Sequence, Mapping, deque, np.ndarray)
+"""What holds its items by index or key."""
+
+PLAIN = (int, float, str, bytes, range)
+"""What holds no parts, and is met often."""
+
 Path = tuple[Any, ...]
 """How a part is reached from a module: an attribute's name, then keys of containers and further attributes."""
 
@@ -51,7 +62,9 @@ class Module(tg.Watched):
     """A part of a model: its parameters, further modules, and `forward`, which computes with them.
 
     Attributes that are Parameters, Buffers or Modules belong to the module, in order of assignment, and so
-    do those in lists, tuples and dicts. Their names are paths such as `features.conv1.weight` and `blocks.2.bias`.
+    do those in lists, tuples, dicts and other sequences and mappings, in dataclasses and SimpleNamespaces. In an object of
+    another kind, a function or a partial they would not be found: `parameters()` refuses those that would not be trained.
+    Their names are paths such as `features.conv1.weight` and `blocks.2.bias`.
     There is nothing to register, and no `super().__init__()` to call.
 
     Calling a module runs its `forward` inside `tg.scope`, so that traces and pictures show its name and class.
@@ -100,6 +113,9 @@ class Module(tg.Watched):
         try:
             with tg.scope(name, type(self).__name__, self):
                 output = self.forward(*inputs, **settings)
+        except Exception as error:
+            _tell_where(error, self, name, outer)
+            raise
         finally:
             running.module = outer
         if running.observer is not None:
@@ -126,6 +142,7 @@ class Module(tg.Watched):
                 f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} cannot take its place; "
                 f"to give it a new value use tg.assign(module.{name}, value), to replace it assign a nn.{kind}"
             )
+        _refuse_shadowing(self, name, value)
         parts = list(_parts_of(value, (name,)))
         super().__setattr__(name, value)
         for path, part in parts:
@@ -152,7 +169,9 @@ class Module(tg.Watched):
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """The parameters of the whole tree with their names. One that is held twice stands once, under its first name."""
-        return _once((name, tensor) for name, tensor in self._named_state() if isinstance(tensor, Parameter))
+        found = _once((name, tensor) for name, tensor in self._named_state() if isinstance(tensor, Parameter))
+        refuse_hidden(self, found)
+        return found
 
     def parameters(self) -> list[Parameter]:
         """The parameters of the whole tree, each once, in order of assignment."""
@@ -251,24 +270,57 @@ def _inside(module: Module, prefix: Path, around: tuple[int, ...], deep: bool) -
 
 
 def _parts_of(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """The parts in one attribute: itself, or those in lists, tuples and dicts."""
+    """The parts in one attribute: itself, or those in containers, namespaces and dataclasses."""
     if isinstance(value, Module | Parameter | Buffer):
         yield path, value
+    elif isinstance(value, PLAIN):
+        return
     elif isinstance(wrapped := getattr(value, "__wrapped__", None), Module):  # a compiled module
         yield path, wrapped
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, Sequence | deque) or (isinstance(value, np.ndarray) and value.dtype == object):
         for k, item in enumerate(value):
             yield from _parts_of(item, (*path, k))
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _parts_of(item, (*path, key))
+    elif isinstance(value, SimpleNamespace) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        for key, item in vars(value).items() if hasattr(value, "__dict__") else ():
+            yield from _parts_of(item, (*path, key))
+    elif isinstance(value, map | filter | zip) or (isgenerator(value) and value.gi_code.co_name == "<genexpr>"):
+        raise TypeError(
+            f"{_joined(path)} is a {type(value).__name__}, which gives its items only once, so modules in it would not be "
+            "found; make it a list"
+        )
     elif isinstance(value, tg.Tensor) and value.requires_grad and value.is_leaf:
         raise TypeError(
             f"{_joined(path)} is a {type(value).__name__} that requires a gradient but no nn.Parameter, so no optimizer would "
             "update it; make it nn.Parameter(...), or, if it shall not be trained, a tensor that requires none"
         )
-    elif isinstance(value, set | frozenset) and any(isinstance(item, Module | tg.Tensor) for item in value):
+    elif isinstance(value, Set) and any(isinstance(item, Module | tg.Tensor) for item in value):
         raise TypeError(f"{_joined(path)} is a set of modules or tensors, and a set has no order; make it a list")
+
+
+def _refuse_shadowing(module: Module, name: str, value: Any) -> None:
+    """An attribute in the place of a method makes every call of the method fail. Another function may take its place."""
+    method = getattr(type(module), name, None)
+    if callable(method) and not isinstance(method, type) and (isinstance(value, Module) or not callable(value)):
+        raise TypeError(
+            f"{type(module).__name__}.{name} is a method, and an attribute of this name would hide it; choose another name, "
+            f"such as {name}_ or {name}_list"
+        )
+
+
+def _tell_where(error: Exception, module: Module, name: str, outer: Module | None) -> None:
+    """Let an error say in which module it happened: the path is put together on the way out."""
+    notes = getattr(error, "__notes__", [])
+    inside = notes.pop() if notes and notes[-1].startswith(_IN_MODULE) else f"{_IN_MODULE}({type(module).__name__})"
+    path, kind = inside.removeprefix(_IN_MODULE).split("(")
+    path = ".".join(filter(None, [name, path.strip()]))
+    if path or outer is None:
+        error.add_note(f"{_IN_MODULE}{path} ({kind}" if path else f"{_IN_MODULE}({kind}")
+
+
+_IN_MODULE = "This was in the module "
 
 
 def _resolve(module: Module, path: Path) -> Any:
@@ -276,7 +328,7 @@ def _resolve(module: Module, path: Path) -> Any:
     part: Any = module
     try:
         for key in path:
-            part = part.__dict__[key] if isinstance(part, Module) else part[key]
+            part = vars(part)[key] if isinstance(part, Module) or not isinstance(part, CONTAINERS) else part[key]
             part = getattr(part, "__wrapped__", part)  # of a compiled module
     except (LookupError, TypeError, AttributeError):
         return None

@@ -67,7 +67,8 @@ def one_cycle(peak: float, steps: int, *, rise: float = 0.3, start: float = 1 / 
     """Rise along half a cosine wave to a high learning rate, then fall along another to almost none.
 
     Smith and Topin, Super-convergence: very fast training of neural networks using large learning rates, 2017,
-    https://arxiv.org/abs/1708.07120, with the cosine waves of later practice.
+    https://arxiv.org/abs/1708.07120, with the cosine waves of later practice. The steps are those of PyTorch's OneCycleLR: the
+    first has the first rate, the last, steps - 1, has the last.
 
     Args:
         peak: the highest learning rate.
@@ -76,18 +77,23 @@ def one_cycle(peak: float, steps: int, *, rise: float = 0.3, start: float = 1 / 
         start, final: the first and the last learning rate, as shares of the peak.
 
     >>> cycle = one_cycle(1.0, steps=10, rise=0.5)
-    >>> [round(cycle(step), 2) for step in (0, 5, 9, 10)]
-    [0.04, 1.0, 0.1, 0.0]
+    >>> [round(cycle(step), 4) for step in (0, 4, 9, 10)]
+    [0.04, 1.0, 0.0001, 0.0001]
     """
     peak, start, final = (number("one_cycle", n, v) for n, v in (("peak", peak), ("start", start), ("final", final)))
     rise = number("one_cycle", "rise", rise, high=1.0)
     steps = whole("one_cycle", "steps", steps)
-    top = rise * steps
-    fall = cosine(peak, max(1, round(steps - top)), final * peak)
+    last = steps - 1
+    top = min(max(rise * steps - 1, 0.0), last)  # the step at the peak, perhaps between two
 
     def rate(step: int) -> float:
         if step < top:
-            return peak * (1 - (1 - start) * (1 + math.cos(math.pi * step / top)) / 2)
-        return fall(step - math.ceil(top))
+            return _between(start * peak, peak, step / top)
+        return _between(peak, final * peak, min((step - top) / (last - top), 1.0) if last > top else 0.0)
 
     return rate
+
+
+def _between(first: float, last: float, part: float) -> float:
+    """Half a cosine wave from one rate to another."""
+    return last + (first - last) * (1 + math.cos(math.pi * part)) / 2

@@ -7,15 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 import tensorgrad as tg
+from tensorgrad.files import replacing
 
-from .files import replacing
 from .losses import accuracy, cross_entropy
 from .module import Module
 from .optim import Optimizer, clip_grad_norm
@@ -60,6 +60,18 @@ def training_step(
     return step
 
 
+@contextmanager
+def mode(model: Module, *, training: bool) -> Iterator[None]:
+    """Inside, every module of a model acts as in training, or as in use; afterwards each is in the mode that it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, was_training in before:
+            module.training = was_training
+
+
 def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     """The accuracy of a classifier over all batches: without a graph, and with every layer of a Module acting as in use.
 
@@ -70,18 +82,11 @@ def evaluate(model: Callable[[Any], tg.Tensor], batches: Iterable[tuple[np.ndarr
     """
     right = seen = 0
     module = getattr(model, "__wrapped__", model)  # of a compiled model
-    module = module if isinstance(module, Module) else None
-    was_training = module is not None and module.training
-    if module is not None:
-        module.eval()
-    try:
-        with tg.no_grad():
-            for images, labels in batches:
-                right += round(accuracy(model(images), labels) * len(labels))
-                seen += len(labels)
-    finally:
-        if module is not None:
-            module.train(was_training)
+    in_use = mode(module, training=False) if isinstance(module, Module) else nullcontext()
+    with in_use, tg.no_grad():
+        for images, labels in batches:
+            right += round(accuracy(model(images), labels) * len(labels))
+            seen += len(labels)
     if not seen:
         raise ValueError("evaluate: there are no batches to evaluate on")
     return right / seen

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import replacing
+from tensorgrad.files import replacing
+
 from . import idx
 from .mnist import FULL_SHA256, find_file, refuse_other_bytes
 
@@ -39,7 +40,7 @@ def download_mnist(
     Raises:
         OSError: no mirror gave a file. The message says what was wrong with each.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     for name, checksum in FULL_SHA256.items():
         try:
             target = find_file(root, name)

@@ -9,7 +9,8 @@ import argparse
 import gzip
 from pathlib import Path
 
-from ..files import replacing
+from tensorgrad.files import replacing
+
 from . import idx
 from .mnist import FULL_SHA256, SHIPPED_DIGITS, SHIPPED_SHA256, SPLITS, find_file, refuse_other_bytes
 

@@ -62,7 +62,7 @@ def load_mnist(split: str, *, root: str | os.PathLike[str] | None = None) -> tup
     """
     if split not in SPLITS:
         raise ValueError(f"load_mnist: the split must be 'train' or 'test', not {split!r}")
-    folder = Path(root or os.environ.get("TENSORGRAD_MNIST") or SHIPPED_DIGITS)
+    folder = Path(root or os.environ.get("TENSORGRAD_MNIST") or SHIPPED_DIGITS).expanduser()
     image_path, label_path = (find_file(folder, name) for name in SPLITS[split])
     images = _decoded(image_path, axes=3)
     labels = _decoded(label_path, axes=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import tensorgrad as tg
 
 from .. import init
@@ -55,6 +57,12 @@ class LeNet5(Module):
         self.output = Linear(84, classes, init=init.xavier_uniform(), rng=rng)
 
     def forward(self, x: Any) -> tg.Tensor:
+        height, width = np.shape(x)[-2:]
+        if (height + 2 * self.c1.padding[0], width + 2 * self.c1.padding[1]) != (32, 32):
+            raise ValueError(
+                f"LeNet5: the images must be 32x32, and these are {height}x{width} with a padding of {self.c1.padding[0]}; "
+                "make it LeNet5(padding=2) for MNIST's 28x28"
+            )
         x = self.s2(self.c1_activation(self.c1(x)))  # (N, 6, 28, 28) -> (N, 6, 14, 14)
         x = self.s4(self.c3_activation(self.c3(x)))  # (N, 16, 10, 10) -> (N, 16, 5, 5)
         x = self.c5_activation(self.c5(self.flatten(x)))  # (N, 120)

@@ -45,7 +45,8 @@ class Group(tg.Watched):
 class Optimizer(tg.Watched):
     """Gives parameters new values with each `step()`, from the gradients that stand in their `.grad`.
 
-    A method subclasses it and defines `checked`, `new_state` and `update`. Everything that changes from step to step is a
+    A method subclasses it and defines `update`; and `new_state`, where it keeps something for each parameter, and `checked`,
+    where it has settings to check. Everything that changes from step to step is a
     tensor: the learning rate, and the state of each parameter such as its velocity.
 
     Args:
@@ -104,24 +105,27 @@ class Optimizer(tg.Watched):
     # -- what a method defines -----------------------------------------------------------------------------------
 
     def checked(self, **settings: Any) -> dict[str, Any]:
-        """The settings of a group as `update` takes them, or an error that names the bad one."""
-        raise NotImplementedError
+        """The settings of a group as `update` takes them, or an error that names the bad one; as they are by default."""
+        return settings
 
     def new_state(self, parameter: tg.Tensor, **settings: Any) -> dict[str, tg.Tensor]:
-        """The tensors that the method keeps for a parameter, by name, before the first step."""
-        raise NotImplementedError
+        """The tensors that the method keeps for a parameter, by name, before the first step; none by default."""
+        return {}
 
     def update(
         self, parameter: tg.Tensor, gradient: tg.Tensor, rate: tg.Tensor, cells: dict[str, tg.Tensor], **settings: Any
     ) -> None:
         """Assign a parameter and its state their next values."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no update; give the class one, such as def update(self, parameter, gradient, rate, "
+            "cells): tg.assign(parameter, parameter - rate * gradient)"
+        )
 
     # -- use -----------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Update every parameter that has a gradient; the others stay as they are."""
-        with tg.no_grad(), tg.phase("update"):
+        with tg.no_grad(), tg.phase("update"), np.errstate(under="ignore"):  # small numbers may vanish
             for group in self.groups:
                 for parameter in group.params:
                     if parameter.grad is not None:

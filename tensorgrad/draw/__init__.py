@@ -11,11 +11,10 @@ layout engine draws (`engines`); `html` writes a page that needs none.
 from __future__ import annotations
 
 import html as _html
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import replacing
 from . import closing, engines
 from .engines import EngineError, EngineTimeoutError
 from .picture import Collapse, Picture, build
@@ -77,7 +76,7 @@ def save(
         ValueError: a suffix or layout that there is not.
         EngineError: no engine could draw it; the DOT is saved beside.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(
@@ -174,21 +173,7 @@ def _render(picture: Picture, layout: str, format: str, engine: str | None, time
 
 
 def write(path: Path, data: bytes) -> Path:
-    """Write a file whole: into a temporary one beside it, that then takes its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a file whole, or leave what there was."""
+    with replacing(path) as new:
+        new.write_bytes(data)
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

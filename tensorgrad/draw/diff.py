@@ -77,7 +77,7 @@ class Diff:
         """Draw the differences into a .svg, .png, .pdf or .dot, or write them as .txt."""
         from . import engines, write
 
-        path = Path(path)
+        path = Path(path).expanduser()
         suffix = path.suffix.lower()
         if suffix not in (".svg", ".png", ".pdf", ".dot", ".txt"):
             raise ValueError(f"save: differences can be written as .svg, .png, .pdf, .dot and .txt, not {suffix!r}")

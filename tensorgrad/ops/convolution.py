@@ -93,6 +93,11 @@ def _geometry(x, w, stride, padding, dilation, groups):
     if channels % groups or filters % groups:
         raise ValueError(f"groups={groups} must divide both the {channels} channels and the {filters} filters")
     if w.shape[1] * groups != channels:
+        if x.shape[3] == w.shape[1] * groups:
+            raise ValueError(
+                f"the images of shape {x.shape} look like (N, H, W, C), with their {x.shape[3]} channels last, and must be "
+                "(N, C, H, W); turn the axes with tg.permute(x, (0, 3, 1, 2)) or x.transpose(0, 3, 1, 2)"
+            )
         raise ValueError(
             f"the weights take {w.shape[1]} channels in each of {groups} group(s), {w.shape[1] * groups} in all, "
             f"but the images have {channels}; give weights of shape (F, {channels // groups}, KH, KW)"

@@ -198,3 +198,72 @@ def test_prefetching_gives_the_same_batches_and_passes_errors_on():
     assert next(taken) == 1
     with pytest.raises(RuntimeError, match="the disk is gone"):
         next(taken)
+
+
+class Seen:
+    """A measure that notes how it found the model."""
+
+    def __init__(self):
+        self.states = []
+
+    def __call__(self, model):
+        out = model(np.zeros((2, 196), np.float32))
+        self.states.append((model.training, out.requires_grad))
+        return float(len(self.states))
+
+
+def digits(count=40, batch=16):
+    rng = np.random.default_rng(0)
+    return nn.data.batches(rng.random((count, 196), dtype=np.float32), rng.integers(0, 10, count), batch, shuffle=False)
+
+
+def test_functions_that_evaluate_find_the_model_in_use_and_without_a_graph():
+    model, seen = network(), Seen()
+    nn.fit(model, digits(), nn.optim.SGD(model.parameters(), 0.1), epochs=2, evaluations={"seen": seen}, progress=False)
+    assert seen.states == [(False, False)] * 2 and model.training
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+@pytest.mark.parametrize("training_before", [True, False])
+def test_the_mode_comes_back_whatever_happens(error, training_before):
+    def broken(training):
+        raise error("x")
+
+    model = network().train(training_before)
+    with pytest.raises(error):
+        nn.fit(model, digits(), nn.optim.SGD(model.parameters(), 0.1), epochs=1, callbacks=[broken], progress=False)
+    assert all(module.training == training_before for module in model.modules())
+
+
+def test_parts_that_were_in_use_stay_in_use():
+    model = network()
+    model[3].eval()
+    nn.fit(model, digits(), nn.optim.SGD(model.parameters(), 0.1), epochs=1, evaluations={"a": digits()}, progress=False)
+    assert [module.training for module in model.modules()] == [True, True, True, True, False, True]
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    model = network()
+    with pytest.raises(ValueError, match="holds none of the parameters of this Sequential"):
+        nn.fit(model, digits(), nn.optim.SGD(network().parameters(), 0.1), epochs=1)
+    nn.fit(model, digits(), nn.optim.SGD(model[4].parameters(), 0.1), epochs=1, progress=False)  # the head alone
+
+
+def test_the_line_of_an_epoch_has_the_mean_loss_of_its_samples(capsys):
+    model, losses = network(), []
+    data = digits(40, 16)  # the last batch has 8
+    training = nn.fit(
+        model, data, nn.optim.SGD(model.parameters(), 0.1), epochs=1, callbacks=[lambda t: losses.append(t.row["loss"])]
+    )
+    mean = (16 * losses[0] + 16 * losses[1] + 8 * losses[2]) / 40
+    assert f"loss {mean:.4f}" in capsys.readouterr().out and training.history["loss"].tolist() == losses
+
+
+def test_a_pair_of_arrays_is_no_batches():
+    model = network()
+    images, labels = np.zeros((40, 196), np.float32), np.zeros(40, int)
+    for data in ((images, labels), [images, tg.Tensor(labels)]):
+        with pytest.raises(TypeError, match=r"pair of arrays of shapes \(40, 196\) and \(40,\); cut it with nn.data.batches"):
+            nn.fit(model, data, nn.optim.SGD(model.parameters(), 0.1), epochs=1)
+    with pytest.raises(TypeError, match="the evaluation held_out must give batches"):
+        nn.fit(model, digits(), nn.optim.SGD(model.parameters(), 0.1), epochs=1, evaluations={"held_out": (images, labels)})

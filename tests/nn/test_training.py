@@ -10,8 +10,8 @@ import pytest
 
 import nn
 import tensorgrad as tg
-from nn.files import replacing
 from nn.training import History, ctrl_c_stops, evaluate, save_plot
+from tensorgrad.files import replacing
 
 
 class SignOfFirst(nn.Module):
