@@ -131,7 +131,6 @@ def fit(
                     optimizer.lr = schedule(training.iteration)
                 value = step(*training.batch).item()
                 training.iteration += 1
-                mean.add(value, training.batch)
                 training.row = row = {"epoch": training.epoch, "iteration": training.iteration, "loss": value}
                 if schedule is not None:
                     row["lr"] = optimizer.lr
@@ -139,6 +138,7 @@ def fit(
                     row |= {name: measure(model) for name, measure in measures.items()}
                 for callback in callbacks:
                     callback(training)
+                mean.add(row["loss"], training.batch)
                 training.history.add(**row, seconds=time.perf_counter() - began)
                 _show(training, measures, mean, bar, progress)
 

@@ -1,12 +1,13 @@
 """What NumPy's functions do with tensors: the primitive of the same meaning, which keeps the gradient, or a refusal.
 
 `np.exp(x)` and `np.mean(x, axis=0)` are `tg.exp(x)` and `tg.mean(x, axis=0)`. A function that tensorgrad has no primitive for
-gets the arrays where nothing is lost: it only looks (`np.shape`, `np.allclose`), or no gradient is tracked. Where one would
+gets the arrays where nothing is lost: it only looks (`np.allclose`, `np.argmax`), or no gradient is tracked. Where one would
 be lost in silence, it is refused. `np.asarray(x)` always gives the array.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from .state import current
 from .tensor import Tensor, ndim_of, shape_of
 
 LOOKS = {
-    *(np.shape, np.ndim, np.size, np.allclose, np.array_equal, np.array_equiv, np.isclose, np.array2string, np.array_repr),
+    *(np.allclose, np.array_equal, np.array_equiv, np.isclose, np.array2string, np.array_repr),
     *(np.array_str, np.save, np.savez, np.savetxt, np.savez_compressed, np.argmax, np.argmin, np.argsort, np.nonzero),
     *(np.argwhere, np.flatnonzero, np.count_nonzero, np.any, np.all, np.searchsorted, np.digitize, np.result_type),
     *(np.can_cast, np.common_type, np.min_scalar_type, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.isrealobj),
@@ -116,7 +117,14 @@ def _broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     return tuple(ops.broadcast_to(x, shape) if isinstance(x, Tensor) else np.broadcast_to(x, shape) for x in args)
 
 
+def _size(a: Any, axis: int | None = None) -> int:
+    return math.prod(shape_of(a)) if axis is None else shape_of(a)[axis]
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.shape: shape_of,
+    np.ndim: ndim_of,
+    np.size: _size,
     np.sum: _reduction(ops.sum),
     np.mean: _reduction(ops.mean),
     np.prod: _reduction(ops.prod),

@@ -162,7 +162,7 @@ def test_plots_take_tensors():
 
 
 def test_in_a_compiled_step_they_are_primitives_too():
-    step = tg.compile(lambda x: np.mean(np.exp(x) * np.float32(2)))
+    step = tg.compile(lambda x: np.mean(np.exp(x) * np.float32(2)) * (np.ndim(x) - 1) * len(np.shape(x)) / 2 * np.size(x) / 6)
     for k in range(5):
         x = np.full((2, 3), k, np.float32)
         assert step(x).item() == pytest.approx(2 * np.exp(k), rel=1e-6)
