@@ -47,11 +47,12 @@ def _hidden_in(value: Any, depth: int, seen: set[int]) -> Iterator[Parameter]:
     if isinstance(value, Parameter):
         yield value
         return
+    value = getattr(value, "__wrapped__", value)  # of a compiled module or function
     if value is None or isinstance(value, UNINTERESTING) or id(value) in seen:
         return
     seen.add(id(value))
-    if hasattr(value, "named_parameters"):  # a module; what it hides in turn is its own matter
-        yield from value.__class__.parameters(value)
+    if hasattr(value, "_named_state"):  # a module; what it hides in turn is its own matter
+        yield from (tensor for _, tensor in value._named_state() if isinstance(tensor, Parameter))
     elif isinstance(value, list | tuple):
         for item in value[:100]:
             yield from _hidden_in(item, depth, seen)
