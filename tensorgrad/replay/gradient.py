@@ -114,17 +114,18 @@ class Lease:
         self._sizes = [tensor.size for tensor in like]
         self._shapes = [tensor.shape for tensor in like]
         self.dtype = np.result_type(*[tensor.dtype for tensor in like])
+        self.edges: list[Any] = []  # to the targets
         self._asked: Tensor | None = None
         self._found: list[Tensor | None] = []
 
     def gradient(self, g: Tensor, k: int) -> Tensor:
         """The gradient of one target for the cotangent of the node: that of the root, or those of all roots in one vector."""
         self._refuse_what_cannot_be()
-        if self._asked is not g:
+        if self._asked is not g or self._found[k] is None:
             self._found = list(self._gradients(self._parted(g)))
             self._asked = g
         found, self._found[k] = self._found[k], None
-        return found
+        return self._once(found, g)
 
     def placed(self, g: Tensor, k: int) -> Tensor:
         """The cotangent of one root in a vector for all roots."""
@@ -132,7 +133,21 @@ class Lease:
         vector = np.zeros(sum(self._sizes), self.dtype)
         begin = sum(self._sizes[:k])
         vector[begin : begin + self._sizes[k]] = g._data.ravel()
-        return Tensor.wrap(vector)
+        return self._once(Tensor.wrap(vector), g)
+
+    def _once(self, found: Tensor, g: Tensor) -> Tensor:
+        """A gradient that can't be differentiated again, and says so to whoever tries."""
+        if current().builds_graph:
+            edges = [*self.edges, *([g._node or g] if g._requires_grad else [])]
+            found._node = _node(edges, Lease._refuse_second, self, None, found.shape, found.dtype)
+            found._requires_grad = True
+        return found
+
+    def _refuse_second(self, g: Tensor, k: int) -> Tensor:
+        raise RuntimeError(
+            f"{self._title} was compiled, and what it returns has first derivatives only: take the inner derivative inside of "
+            "the compiled function, e.g. with tg.grad, or call the function itself, which is its __wrapped__"
+        )
 
     def _parted(self, g: Tensor) -> list[Tensor]:
         if len(self._shapes) == 1:
@@ -144,11 +159,6 @@ class Lease:
     def _refuse_what_cannot_be(self) -> None:
         if isinstance(self._gradients, str):
             raise RuntimeError(f"{self._title} was compiled, and what it returns cannot be differentiated: {self._gradients}")
-        if current().builds_graph:
-            raise RuntimeError(
-                f"{self._title} was compiled, and what it returns has first derivatives only: differentiate inside of the "
-                "compiled function, e.g. with tg.grad, or call the function itself, which is its __wrapped__"
-            )
         if isinstance(current().recorder, StrictRecorder):
             raise ReplayError(
                 f"a compiled function walks back through what another, {self._title}, returned outside of it; "
@@ -178,7 +188,7 @@ def attach(copies: list[Tensor], outline: Outline, given: list[Any], lease: Leas
         read: the leaves that the backward pass reads: it refuses where one has another value by then.
     """
     targets = [given[target] if isinstance(target, int) else target for target in outline.targets]
-    edges = [target._node or target for target in targets]
+    edges = lease.edges = [target._node or target for target in targets]
     leaves = [(leaf, leaf.version) for leaf in read] or None
     roots = [copies[k] for k in outline.roots]
     if len(roots) == 1:

@@ -70,21 +70,23 @@ def names_of_numbers(structure: Any, name: str = "") -> list[str]:
 
 def arrays_in(structure: Any) -> list[Any]:
     """The tensors and arrays in arguments, in the order in which `flatten` finds them."""
-    if isinstance(structure, Tensor | np.ndarray):
-        return [structure]
-    if isinstance(structure, tuple | list | dict):
-        return [x for part in (structure.values() if isinstance(structure, dict) else structure) for x in arrays_in(part)]
-    return []
+    return [x for x in _leaves(structure) if isinstance(x, Tensor | np.ndarray)]
 
 
 def objects_in(structure: Any) -> dict[str, Any]:
     """The objects among the settings that may have settings of their own, by the names of their classes."""
+    found: dict[str, Any] = {}
+    for value in _leaves(structure):
+        if not isinstance(value, (Tensor, np.ndarray, *NUMBERS)):
+            name = called(value)
+            found[name if name not in found else f"{name} {len(found) + 1}"] = value
+    return found
+
+
+def _leaves(structure: Any) -> list[Any]:
     if isinstance(structure, tuple | list | dict):
-        parts = structure.values() if isinstance(structure, dict) else structure
-        return {name: value for part in parts for name, value in objects_in(part).items()}
-    if isinstance(structure, (Tensor, np.ndarray, *NUMBERS)):
-        return {}
-    return {called(structure): structure}
+        return [x for part in (structure.values() if isinstance(structure, dict) else structure) for x in _leaves(part)]
+    return [structure]
 
 
 def rebuild(structure: Any, tensors: list[Tensor], numbers: list[Any]) -> Any:

@@ -70,29 +70,37 @@ def is_internal(module: str | None) -> bool:
 
 
 class Names(NamedTuple):
-    """The names in a function's code: of globals, and of attributes."""
+    """The names in a function's code: of globals, of attributes, and of methods that it calls."""
 
     globals: frozenset[str]
     attributes: frozenset[str]
+    methods: frozenset[str]
 
 
 @functools.lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> Names:
     """What a function's code names, the functions defined inside it included."""
-    found: tuple[set[str], set[str]] = set(), set()
+    found: tuple[set[str], ...] = set(), set(), set()
     for instruction in dis.get_instructions(code):
         if "GLOBAL" in instruction.opname or instruction.opname.endswith("_NAME"):
             found[0].add(instruction.argval)
         elif "ATTR" in instruction.opname or "METHOD" in instruction.opname:
-            found[1].add(instruction.argval)
+            found[2 if _calls_a_method(instruction) else 1].add(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inside = names_in(constant)
             found[0].update(inside.globals)
             found[1].update(inside.attributes)
+            found[2].update(inside.methods)
         elif isinstance(constant, str) and constant.isidentifier():
             found[1].add(constant)  # as in getattr(self, "rate")
-    return Names(frozenset(found[0]), frozenset(found[1] | (DYNAMIC & found[0])))
+    return Names(frozenset(found[0]), frozenset(found[1] | (DYNAMIC & found[0])), frozenset(found[2]))
+
+
+def _calls_a_method(instruction: dis.Instruction) -> bool:
+    if sys.version_info < (3, 12):
+        return instruction.opname == "LOAD_METHOD"
+    return instruction.opname == "LOAD_ATTR" and bool(instruction.arg & 1)
 
 
 def survey(function: Any, objects: dict[str, Any], unwatched: tuple[str, ...] = ()) -> list[Place]:
@@ -103,24 +111,25 @@ def survey(function: Any, objects: dict[str, Any], unwatched: tuple[str, ...] = 
         objects: objects among its arguments, by the name of the argument.
         unwatched: attributes to leave out, whatever they belong to.
     """
-    read = set(CALLED)
+    attributes, methods = set(), set(CALLED)
     while True:  # what is read is known only when all code has been found, and code is found by what is read
-        walk = Walk(read, unwatched)
+        walk = Walk(attributes, methods, unwatched)
         walk.visit(function, called(function), root=True)
         for name, value in objects.items():
             walk.visit(value, name)
-        if walk.read == read:
+        if walk.attributes == attributes and walk.methods == methods:
             return walk.places
-        read = walk.read
+        attributes, methods = walk.attributes, walk.methods
 
 
 class Walk:
     """One walk over what a function refers to."""
 
-    def __init__(self, read: set[str], unwatched: tuple[str, ...]) -> None:
+    def __init__(self, attributes: set[str], methods: set[str], unwatched: tuple[str, ...]) -> None:
         self.places: list[Place] = []
-        self.read = set(read)
-        self._known = read
+        self.attributes, self.methods = set(attributes), set(methods)
+        self._data = attributes  # what the code found so far reads, as far as that is no method
+        self._known = attributes | methods
         self._unwatched = unwatched
         self._seen: dict[int, Any] = {}
         self._classes: set[type] = set()
@@ -181,7 +190,8 @@ class Walk:
                 self._add(f"{name}.{what}", "attribute", function, what, getattr(function, what))
                 self.visit(getattr(function, what), f"{name}.{what}")
         names = names_in(function.__code__)
-        self.read |= names.attributes
+        self.attributes |= names.attributes
+        self.methods |= names.methods
         if not is_internal(function.__module__):
             self._namespace(function.__globals__, "", names.globals)
             self._namespace(vars(function), name, self._known - {"__wrapped__"})
@@ -190,6 +200,8 @@ class Walk:
         """Those entries of a module, a class or an object that code names."""
         for key in sorted(names & namespace.keys()):
             value, name = namespace[key], f"{owner}.{key}" if owner else key
+            if owner and not self._reads(key, value):
+                continue
             if not (isinstance(value, ModuleType) and is_internal(value.__name__)):
                 self._add(name, "item", namespace, key, value)
                 self.visit(value, name)
@@ -213,12 +225,17 @@ class Walk:
     def _class(self, cls: type, *, made: bool) -> None:
         """The attributes and methods of a class that code names, and what Python calls by itself."""
         for base in cls.__mro__:
-            if is_internal(base.__module__) or base in self._classes:
+            if base in self._classes:
                 continue
             self._classes.add(base)
+            if is_internal(base.__module__):
+                if issubclass(base, Watched):  # what layers and optimizers of this framework read of themselves
+                    functions = [value for value in vars(base).values() if isinstance(value, FunctionType)]
+                    self.attributes.update(*(names_in(function.__code__).attributes - DYNAMIC for function in functions))
+                continue
             for key, value in list(vars(base).items()):
                 special = key.startswith("__") and isinstance(value, FunctionType) and (made or key != "__init__")
-                if (key in self._known or special) and key not in DESCRIBING:
+                if (self._reads(key, value) or special) and key not in DESCRIBING:
                     self._add(f"{base.__name__}.{key}", "item", vars(base), key, value)
                     self.visit(_function_of(value), f"{base.__name__}.{key}")
 
@@ -228,26 +245,38 @@ class Walk:
         if not watched and is_internal(cls.__module__) and not isinstance(value, SimpleNamespace | Namespace):
             return
         self._class(cls, made=False)
-        everything = bool(DYNAMIC & self._known) or (watched and _reads_its_own(cls))
+        everything = bool(DYNAMIC & self._known)
         if watched:
             left_out = *getattr(cls, "_unwatched", ()), *self._unwatched, *_class_attributes(cls)
             self._add(f"the attributes of {name}", "names", vars(value), left_out, names_but(left_out, vars(value)), True)
         for key, entry in self._attributes(value):
-            structure = watched and not isinstance(entry, NUMBERS)
-            if key not in self._unwatched and (everything or structure or key in self._known):
+            if key not in self._unwatched and (everything or (watched and holds_parts(entry)) or self._reads(key, entry)):
                 self._add(f"{name}.{key}", "item", vars(value), key, entry, watched)
                 self.visit(entry, f"{name}.{key}")
         if hasattr(value, "__dict__"):
             for key in sorted(self._known & _class_attributes(cls) - vars(value).keys()):
-                self._add(f"{name}.{key}", "absent", vars(value), key, inspect.getattr_static(cls, key), watched)
+                default = inspect.getattr_static(cls, key)
+                if self._reads(key, default):
+                    self._add(f"{name}.{key}", "absent", vars(value), key, default, watched)
         for key in _slots(cls):
-            if hasattr(value, key) and (everything or key in self._known):
+            if hasattr(value, key) and (everything or self._reads(key, getattr(value, key))):
                 self._add(f"{name}.{key}", "attribute", _weak(value), key, getattr(value, key))
                 self.visit(getattr(value, key), f"{name}.{key}")
+
+    def _reads(self, key: str, value: Any) -> bool:
+        """Whether code reads an attribute of this name: a number, only where it is not called as a method."""
+        return key in (self._data if isinstance(value, NUMBERS) else self._known)
 
     def _attributes(self, value: Any) -> list[tuple[str, Any]]:
         left_out = getattr(type(value), "_unwatched", ())
         return [(key, entry) for key, entry in getattr(value, "__dict__", {}).items() if key not in left_out]
+
+
+def holds_parts(value: Any) -> bool:
+    """Whether an attribute is a module or a tensor, or lists and dicts with one."""
+    if isinstance(value, list | tuple | dict):
+        return len(value) <= LENGTH and any(map(holds_parts, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Watched | Tensor)
 
 
 def names_but(left_out: tuple[str, ...], namespace: dict[str, Any]) -> tuple[str, ...]:
@@ -271,11 +300,6 @@ def _owner_name(method: MethodType, name: str) -> str:
 def _function_of(value: Any) -> Any:
     """The function behind a method of any kind."""
     return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-
-
-def _reads_its_own(cls: type) -> bool:
-    """Whether code of this framework reads attributes of such an object, as the forward methods of its layers do."""
-    return any(is_internal(base.__module__) and base.__name__ not in ("Module", "Watched", "object") for base in cls.__mro__)
 
 
 def _weak(value: Any) -> Any:

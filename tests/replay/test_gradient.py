@@ -208,14 +208,57 @@ def test_a_second_derivative_says_what_to_do():
     compiled = tg.compile(lambda x: (x * x * x).sum())
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     for _ in range(5):
-        with pytest.raises(RuntimeError, match="first derivatives only: differentiate inside of the compiled function"):
-            compiled(x).backward(create_graph=True)
+        x.grad = None
+        compiled(x).backward(create_graph=True)
+        close(x.grad.data, 3 * x.data**2)
+        with pytest.raises(RuntimeError, match="first derivatives only: take the inner derivative inside"):
+            x.grad.sum().backward()
+    x.grad = None
     inside = tg.compile(lambda x: tg.grad(lambda x: (x * x * x).sum())(x))
     for _ in range(5):
         x.grad = None
         inside(x).sum().backward()
         close(x.grad.data, 6 * x.data)
     assert inside.replays == 3
+
+
+def test_a_penalty_on_what_comes_before_and_behind_says_what_to_do(rng):
+    body, head = tg.compile(lambda x: (tg.tanh(x), x * 2.0)), nn.Linear(3, 1, rng=0)
+    for _ in range(5):
+        x = tg.Tensor(rng.random((2, 3), dtype=np.float32), requires_grad=True)
+        a, _ = body(x)
+        slope = tg.grad(lambda a: (head(a) ** 2).sum())(a)  # not through what was compiled
+        slope.sum().backward()
+        assert x.grad is not None and head.weight.grad is not None
+        head.zero_grad()
+        x.grad = None
+        a, b = body(x)
+        head(a * b).sum().backward(create_graph=True)
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            (x.grad * x.grad).sum().backward()
+        head.zero_grad()
+
+
+def test_a_gradient_by_a_function_through_a_model_with_parameters(rng):
+    model = mlp()
+    compiled = tg.compile(model)
+    for _ in range(5):
+        x = rng.random((2, 12), dtype=np.float32)
+        close(tg.grad(lambda x: compiled(x).sum())(x).data, tg.grad(lambda x: model(x).sum())(x).data)
+    assert compiled.replays == 3
+
+
+def test_one_cotangent_twice(rng):
+    model = mlp()
+    compiled = tg.compile(model)
+    g = tg.Tensor(np.ones((2, 10), np.float32))
+    for _ in range(5):
+        out = compiled(rng.random((2, 12), dtype=np.float32))
+        out.backward(g, retain_graph=True)
+        once = model[0].weight.grad.numpy()
+        out.backward(g)
+        close(model[0].weight.grad.data, 2 * once)
+        model.zero_grad()
 
 
 def test_a_step_that_walks_back_through_what_another_returned_is_refused():

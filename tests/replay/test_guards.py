@@ -456,6 +456,47 @@ def test_a_rule_of_a_users_primitive_may_depend_on_numbers(registry):
     assert step.replays == 6
 
 
+def test_a_counter_named_as_a_method_that_the_step_calls_may_change():
+    class Trainer:
+        def __init__(self):
+            self.model = mlp()
+            self.optimizer = nn.optim.SGD(self.model.parameters(), 0.1)
+            self.step, self.backward, self.append = 0, 0.0, "a"
+
+        def train(self, x, t):
+            self.optimizer.zero_grad()
+            loss = nn.cross_entropy(self.model(x), t)
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+    trainer = Trainer()
+    compiled = tg.compile(trainer.train)
+    for k in range(8):
+        trainer.step, trainer.backward = k, k / 2
+        compiled(np.ones((2, 12), np.float32), np.array([0, 1]))
+    assert compiled.replays == 6
+
+
+def test_a_list_of_a_module_that_the_step_does_not_read_may_grow():
+    model = mlp()
+    model.losses, model.log = [], {"best": 0.0}
+    compiled = tg.compile(lambda x: model(x).sum())
+    for k in range(8):
+        model.losses.append(compiled(np.ones((2, 12), np.float32)).item())
+        model.log[k] = k
+    assert compiled.replays == 6
+
+
+def test_two_objects_among_the_arguments():
+    one, other = Scale(), Scale()
+    compiled = tg.compile(lambda x, parts: parts[0](x) + parts[1](x))
+    for k in range(12):
+        one.rate, other.rate = 1.0 + k // 4, 5.0 + k // 8
+        close(compiled(X, [one, other]).data, (one(tg.Tensor(X)) + other(tg.Tensor(X))).data)
+    assert compiled.replays == 6
+
+
 def test_a_value_set_to_what_it_was_is_no_change():
     layer = Scale()
     compiled = tg.compile(layer)
