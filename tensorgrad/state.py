@@ -78,7 +78,8 @@ class Watched:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        changes.latest = object()
+        if not isinstance(getattr(type(self), name, None), property):  # which sets what lies behind it
+            changes.latest = object()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)

@@ -48,7 +48,7 @@ class Planner:
 
     def lower(self, reason: str) -> None:
         """Go to the next level, and say why."""
-        self.level = UNFUSED if self.level == FUSED else EAGER
+        self.level = UNFUSED if self.level == FUSED and self._recordings is not None else EAGER
         how = "without fused kernels" if self.level == UNFUSED else "eagerly, as if it were not compiled"
         warnings.warn(
             f"tg.compile: the replay of {self._title} cannot be trusted: {reason}. From now on it runs {how}: its results are "

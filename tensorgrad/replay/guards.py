@@ -129,7 +129,7 @@ def look(place: Place) -> Any:
 def alike(before: Place, after: Place) -> bool:
     """Whether a place holds the same object, or an equal number, string or tuple of such."""
     one, other = before.value, after.value
-    return one is other or (_is_plain(one) and _is_plain(other) and same(one, other))
+    return one is other or ((before.how == "contents" or (_is_plain(one) and _is_plain(other))) and same(one, other))
 
 
 def _is_plain(value: Any) -> bool:

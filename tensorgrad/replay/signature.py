@@ -24,15 +24,16 @@ def flatten(structure: Any) -> tuple[list[Tensor], list[Any], Hashable]:
 
 def _flatten(structure: Any, tensors: list[Tensor], numbers: list[Any]) -> Hashable:
     """Collect tensors and numbers in the lists given, and return the key of the rest."""
+    if is_number(structure):
+        number = structure[()] if isinstance(structure, np.ndarray) else structure
+        numbers.append(number)
+        return type(number)
     if isinstance(structure, Tensor | np.ndarray):
         array = structure._data if isinstance(structure, Tensor) else as_array(structure)
         tensor = Tensor.wrap(array.view())
         tensor._requires_grad = isinstance(structure, Tensor) and structure._requires_grad
         tensors.append(tensor)
         return array.shape, array.dtype.str, tensor._requires_grad
-    if is_number(structure):
-        numbers.append(structure)
-        return type(structure)
     if isinstance(structure, tuple | list):
         return type(structure), *[_flatten(item, tensors, numbers) for item in structure]
     if isinstance(structure, dict):
@@ -46,7 +47,10 @@ def _flatten(structure: Any, tensors: list[Tensor], numbers: list[Any]) -> Hasha
 
 
 def is_number(x: Any) -> bool:
-    """Whether an argument is a number to compute with. Booleans and members of an Enum are settings."""
+    """Whether an argument is a number to compute with, as an array without axes is. Booleans and members of an Enum are
+    settings."""
+    if isinstance(x, np.ndarray):
+        return not x.ndim and x.dtype.kind in "fiu"
     return type(x) in (float, int) or isinstance(x, np.number)
 
 
@@ -70,7 +74,7 @@ def names_of_numbers(structure: Any, name: str = "") -> list[str]:
 
 def arrays_in(structure: Any) -> list[Any]:
     """The tensors and arrays in arguments, in the order in which `flatten` finds them."""
-    return [x for x in _leaves(structure) if isinstance(x, Tensor | np.ndarray)]
+    return [x for x in _leaves(structure) if isinstance(x, Tensor | np.ndarray) and not is_number(x)]
 
 
 def objects_in(structure: Any) -> dict[str, Any]:

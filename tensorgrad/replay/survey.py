@@ -30,6 +30,11 @@ LENGTH = 256
 NBYTES = 1024
 """Of arrays larger than this, only the identity is watched."""
 
+FEW = 8
+"""Of lists of more numbers than this, the contents are compared at once."""
+
+PLAIN = {bool, int, float, str, type(None)}
+
 INTERNAL = {"tensorgrad", "nn", "numpy", *sys.stdlib_module_names} - {"__main__"}
 """Packages whose functions depend on nothing that a user changes."""
 
@@ -207,6 +212,9 @@ class Walk:
                 self.visit(value, name)
 
     def _items(self, container: Any, name: str) -> None:
+        if isinstance(container, list) and len(container) > FEW and all(type(x) in PLAIN for x in container):
+            self._add(name, "contents", container, None, container.copy())
+            return
         if not isinstance(container, tuple):
             self._add(name, "length", container, None, len(container))
         if len(container) <= LENGTH:

@@ -176,3 +176,18 @@ def test_what_is_not_finite_must_be_in_the_same_places(special):
     assert rounding.close(a, b, 1e-5)
     a[3] = special
     assert not rounding.close(a, b, 1e-5)
+
+
+def test_a_replay_found_wrong_by_a_later_check_goes_on_eagerly(monkeypatch):
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+    compiled = tg.compile(lambda x: w * x + 1.0).check(every=3)
+    x = np.ones(2, np.float32)
+    for _ in range(4):
+        compiled(x)
+    step = compiled._latest.runner
+    monkeypatch.setattr(step, "read", lambda *_: (_ for _ in ()).throw(ValueError("planted")))
+    with pytest.warns(RuntimeWarning, match="failed with ValueError: planted.* eagerly") as told:
+        found = compiled(x)
+    assert len(told) == 1 and found.data.tolist() == [2.0, 3.0]
+    found.sum().backward()
+    assert w.grad.data.tolist() == [1.0, 1.0] and compiled(x).data.tolist() == [2.0, 3.0]

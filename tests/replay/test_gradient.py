@@ -13,6 +13,7 @@ import tensorgrad as tg
 from nn.training import evaluate
 
 from .helpers import batches, close, mlp
+from .random_networks import Drawn
 
 
 def cnn():
@@ -445,3 +446,20 @@ def test_a_result_that_depends_on_a_leaf_made_inside_replays(rng):
         w.grad = None
         tg.assign(w, w.detach() * 1.5)
     assert step.replays == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_networks(seed):
+    drawn = Drawn(seed, np.float64)
+    model, plain = drawn.model(), drawn.model()
+    compiled = tg.compile(model)
+    for x, t in drawn.data(5):
+        for called, network in ((compiled, model), (plain, plain)):
+            network.zero_grad()
+            nn.cross_entropy(called(x), t).backward()
+        largest = max(np.linalg.norm(q.grad.data) for q in plain.parameters())
+        for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+            assert np.linalg.norm(p.grad.data - q.grad.data) <= 1e-9 * largest
+        for a, b in zip(model.buffers(), plain.buffers(), strict=True):
+            close(a.data, b.data, 1e-10)
+    assert compiled.replays == 3

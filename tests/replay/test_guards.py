@@ -248,6 +248,16 @@ def another_tensor():
     return lambda x: x * w, change
 
 
+def long_list():
+    scales = [float(k + 2) for k in range(100)]
+    return lambda x: x * scales[50], lambda: scales.__setitem__(50, 5.0)
+
+
+def tuple_in_a_dict():
+    scales = {"pair": (1.0, 2.0)}
+    return lambda x: x * scales["pair"][1], lambda: scales.update(pair=(1.0, 5.0))
+
+
 def names():
     chosen = {"a"}
     return lambda x: x * (5.0 if "b" in chosen else 2.0), lambda: chosen.add("b")
@@ -301,6 +311,8 @@ CHANGES = {
     "a method": new_method,
     "getattr": by_name,
     "a longer list": grown_list,
+    "a long list": long_list,
+    "a tuple in a dict": tuple_in_a_dict,
     "a written array": written_array,
     "another array": another_array,
     "another tensor": another_tensor,
@@ -486,6 +498,16 @@ def test_a_list_of_a_module_that_the_step_does_not_read_may_grow():
         model.losses.append(compiled(np.ones((2, 12), np.float32)).item())
         model.log[k] = k
     assert compiled.replays == 6
+
+
+def test_setting_the_learning_rate_is_no_change_of_a_setting():
+    optimizer = nn.optim.SGD([tg.Tensor(X, requires_grad=True)], 0.1)
+    before = tg.state.changes.latest
+    optimizer.lr = 0.01
+    optimizer.groups[0].lr = 0.02
+    assert tg.state.changes.latest is before
+    optimizer.groups[0].settings = dict(optimizer.groups[0].settings)
+    assert tg.state.changes.latest is not before
 
 
 def test_two_objects_among_the_arguments():

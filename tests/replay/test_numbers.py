@@ -45,6 +45,7 @@ KINDS = {
     "int": [1, 2, 3, 4, 5, 6, 7],
     "float64": [np.float64(v) for v in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)],
     "float32": [np.float32(v) for v in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)],
+    "an array without axes": [np.array(v) for v in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)],
     "int64": [np.int64(v) for v in (1, 2, 3, 4, 5, 6)],
 }
 
