@@ -22,6 +22,9 @@ SMALL = 1 << 21
 LARGE = 1 << 24
 """Multiply-adds from which on half of a product takes much longer than it takes to wake a thread."""
 
+ROWS = 128
+"""Rows from which on half of them are enough for BLAS to multiply at full speed."""
+
 
 def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x @ y, (M, K) times (K, N) -> (M, N); and of stacks of matrices, as NumPy has it."""
@@ -64,7 +67,9 @@ def _along_first(x: np.ndarray, part: slice, ndim: int) -> np.ndarray:
 
 
 def halves(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
-    """The rows and the columns of both halves of a matrix, which is cut along its longer side."""
-    length, everything = max(shape), slice(None)
+    """The rows and the columns of both halves of a matrix in row-major order. Its rows are cut in two, unless there are few:
+    two threads that write to the same rows take the memory around the cut from each other."""
+    by_rows, everything = shape[0] >= min(ROWS, shape[1]), slice(None)
+    length = shape[0] if by_rows else shape[1]
     parts = slice(0, length // 2), slice(length // 2, length)
-    return [(part, everything) if shape[0] == length else (everything, part) for part in parts]
+    return [(part, everything) if by_rows else (everything, part) for part in parts]

@@ -20,6 +20,10 @@ class ProductStep(PrimitiveStep):
 
     multiplies = True
 
+    @property
+    def fills_a_share(self) -> bool:
+        return sum(node.flops for node in self.nodes) >= 2 * work.PRODUCT_BESIDE
+
     def bind(self, inputs: list[Any], outputs: list[np.ndarray], scratch: list[np.ndarray]) -> list[Stage]:
         x, y, b = (*inputs, None)[:3]
         out = outputs[0]

@@ -34,6 +34,7 @@ class Step:
 
     in_place: frozenset[int] = frozenset()
     updates = False  # whether it stands at the end, among the steps that give leaves their new values
+    fills_a_share = False  # whether it is work enough for one of two threads, and needs no scratch memory
     multiplies = False  # whether its work for two threads has matrix products in it
 
     def __init__(self, name: str, inputs: list[int | None], outputs: list[int], nodes: list[GraphNode]) -> None:

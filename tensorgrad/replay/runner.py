@@ -91,10 +91,21 @@ class Runner:
                 first, *second = stages[0]  # each share stays with the thread whose scratch memory it was given
                 members.append(step)
                 joined[-1] = members, [[in_turn([mine, first]), in_turn([other, *second])]]
+            elif self._beside(joined, step, stages):
+                joined[-1] = [*joined[-1][0], step], [[joined[-1][1][0][0], stages[0][0]]]
+                members = joined[-1][0]
             elif stages:
                 members = [step] if len(stages) == 1 and len(stages[0]) == 2 else []
                 joined.append((members or [step], stages))
         return joined
+
+    def _beside(self, joined: list[tuple[list[Step], list[Stage]]], step: Step, stages: list[Stage]) -> bool:
+        """Whether a product too small to be cut can run beside the one before it."""
+        if not joined or not stages or not step.fills_a_share or len(stages[0]) > 1:
+            return False
+        (*others, last), before = joined[-1]
+        alone = not others and last.fills_a_share and len(before) == len(before[0]) == 1 and last.updates == step.updates
+        return alone and self._independent(last, step)
 
     def _independent(self, one: Step, other: Step) -> bool:
         """Whether two steps may run at the same time."""

@@ -16,7 +16,10 @@ PIECE = 1 << 16
 """Elements of a piece of elementwise work: few enough for several arrays' pieces to stay in cache, enough to outweigh
 the calls."""
 
-LARGE_PRODUCT = 30_000_000
+PRODUCT_BESIDE = 3_000_000
+"""Multiply-adds from which on a whole product pays for a second thread, which does another one meanwhile."""
+
+LARGE_PRODUCT = 8_000_000
 """Multiply-adds from which on half of a product pays for a second thread, which takes some 50 us to wake."""
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad.kernels.matrix import halves
 from tensorgrad.replay import work
 
 from .helpers import agree
@@ -57,3 +58,27 @@ def test_halves_of_a_stack_have_the_bits_of_the_whole(rng, monkeypatch):
         product = tg.compile(lambda x, w: x @ w)
         found.append([product(x, w).data for _ in range(4)][-1])
     np.testing.assert_array_equal(*found)
+
+
+def test_products_too_small_to_be_cut_run_beside_each_other(rng, monkeypatch):
+    monkeypatch.setattr(work, "PRODUCT_BESIDE", 8)
+    v = tg.Tensor(rng.standard_normal((6, 6), np.float32))
+    compiled = tg.compile(lambda x, y: (x @ v, y @ v, (x @ v) @ v))
+    x, y = rng.standard_normal((2, 5, 6), np.float32)
+    for _ in range(5):
+        found = [t.data for t in compiled(x, y)]
+        for a, b in zip(found, [x @ v.data, y @ v.data, x @ v.data @ v.data], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    widths = [len(stage) for _, stages in compiled.plan()._runner.groups for stage in stages]
+    assert 2 in widths  # two that do not depend on each other
+
+
+@pytest.mark.parametrize("shape", [(2, 300), (300, 2), (200, 300), (127, 300), (1, 2)])
+def test_halves_of_a_matrix_cover_it_once(shape):
+    covered = np.zeros(shape, int)
+    parts = halves(shape)
+    for rows, columns in parts:
+        covered[rows, columns] += 1
+    assert (covered == 1).all() and len(parts) == 2
+    sizes = [covered[part].size for part in parts]
+    assert max(sizes) - min(sizes) <= max(shape)
