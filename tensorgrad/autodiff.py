@@ -123,29 +123,35 @@ def _differentiate(
     if recorder is not None:
         recorder.begin_backward(root)
     alone = recorder is None and not create_graph
-    with setting(builds_graph=create_graph, phase="backward"), np.errstate(under="ignore"):  # numbers may vanish
-        for node in order:
-            g = cotangents.pop(node, None)
-            if g is None:
-                continue  # nothing useful came here
-            if wanted is not None and node in wanted:
-                found[node] = g
-                continue
-            if type(node) is not Node:
-                if wanted is None:
-                    _accumulate(node, g, handed)
-                continue
-            if node.retains is not None and wanted is None and node.retains() is not None:
-                _accumulate(node.retains(), g, handed)
-            if recorder is not None:
-                recorder.enter_backward(node)
-            try:
-                _apply_rules(node, g, cotangents, useful, recorder, alone)
-            finally:
+    state = current()
+    before = state.builds_graph, state.phase
+    try:  # and no context: an interrupt may come as its end begins, and leave the thread without graphs
+        state.builds_graph, state.phase = create_graph, "backward"
+        with np.errstate(under="ignore"):  # numbers may vanish
+            for node in order:
+                g = cotangents.pop(node, None)
+                if g is None:
+                    continue  # nothing useful came here
+                if wanted is not None and node in wanted:
+                    found[node] = g
+                    continue
+                if type(node) is not Node:
+                    if wanted is None:
+                        _accumulate(node, g, handed)
+                    continue
+                if node.retains is not None and wanted is None and node.retains() is not None:
+                    _accumulate(node.retains(), g, handed)
                 if recorder is not None:
-                    recorder.enter_backward(None)
-            if not keep:
-                node.free()
+                    recorder.enter_backward(node)
+                try:
+                    _apply_rules(node, g, cotangents, useful, recorder, alone)
+                finally:
+                    if recorder is not None:
+                        recorder.enter_backward(None)
+                if not keep:
+                    node.free()
+    finally:
+        state.builds_graph, state.phase = before
     return found
 
 

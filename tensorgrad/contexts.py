@@ -31,15 +31,30 @@ class Context:
     def __enter__(self) -> None:
         state = per_thread.state
         changes = self.changes(state)
-        self._before.setdefault(threading.get_ident(), []).append({name: getattr(state, name) for name in changes})
-        for name, value in changes.items():
-            setattr(state, name, value)
+        before, waiting = {name: getattr(state, name) for name in changes}, self._before.setdefault(threading.get_ident(), [])
+        try:
+            waiting.append(before)
+            for name, value in changes.items():
+                setattr(state, name, value)
+        except BaseException:  # an interrupt
+            if waiting and waiting[-1] is before:
+                self._put_back()
+            raise
 
     def __exit__(self, *error: object) -> None:
+        try:
+            self._put_back()
+        except BaseException:  # an interrupt
+            self._put_back()
+            raise
+
+    def _put_back(self) -> None:
+        """What was there at the latest entry. Until the last lines, which no interrupt parts, it may be done again."""
         thread = threading.get_ident()
         waiting, state = self._before[thread], per_thread.state
-        for name, value in waiting.pop().items():
+        for name, value in waiting[-1].items():
             setattr(state, name, value)
+        del waiting[-1]
         if not waiting:
             del self._before[thread]
 

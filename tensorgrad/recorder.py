@@ -195,6 +195,11 @@ class Recorder:
                 value.name = self.graph.values[value.previous].name
             elif value.of is not None and value.name is None and self.graph.values[value.of].name is not None:
                 value.name = f"{self.graph.values[value.of].name}.grad"
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Keep nothing live, also where the trace was broken off and there is nothing to work out."""
+        watching.set(None)
         for table in (self._told, self._ids, self._arrays, self._buffers, self._owners, self._squares):
             table.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -45,7 +46,12 @@ class trace:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         current().recorder = None
-        self._recorder.finish()
+        if kind is None or issubclass(kind, Exception):
+            self._recorder.finish()
+            return
+        with contextlib.suppress(Exception):  # an interrupt may have left the graph between two states
+            self._recorder.finish()
+        self._recorder.let_go()
 
 
 def _aside(hook: Callable[..., Any]) -> Callable[..., Any]:

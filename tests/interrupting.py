@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import sys
@@ -66,9 +67,7 @@ def points(run: Callable[[int], bool], every: int = 1) -> int:
 
 
 def interrupted(interrupting: Interrupting, work: Callable[[], Any]) -> bool:
-    try:
+    """Whether an interrupt came. Python itself swallows one that comes while an object is finalized."""
+    with contextlib.suppress(KeyboardInterrupt):
         interrupting(work)
-    except KeyboardInterrupt:
-        return True
-    assert not interrupting.came
-    return False
+    return interrupting.came

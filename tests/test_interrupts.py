@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
 from functools import partial
+from pathlib import Path
 
 import pytest
 from interrupting import Interrupting, interrupted, points
 
+import tensorgrad as tg
 from tensorgrad.kernels import threads
 from tensorgrad.kernels.threads import Ticket, at_once, blas_on_one_thread, settle, team
+from tensorgrad.state import current
 
 WAITING = 30
 """Seconds after which a test that hangs fails."""
@@ -164,3 +171,36 @@ def test_an_error_of_the_second_thread_comes_out_once_and_holds_nothing():
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_in_a_trace_comes_out_as_what_it_is():
+    folder = os.path.dirname(tg.__file__)
+    w = tg.Tensor([1.0, 2.0], requires_grad=True)
+
+    def work() -> None:
+        w.grad = None
+        (tg.exp(w) * w).sum().backward()
+
+    def traced() -> None:
+        with tg.trace():
+            work()
+
+    def run(point: int) -> bool:
+        came = interrupted(Interrupting(point, folder), traced)
+        current().recorder = None  # Python calls no __exit__ that is interrupted as it begins
+        work()
+        assert w.grad is not None and current().builds_graph and current().phase == "forward"
+        return came
+
+    assert points(run, every=5) > 300
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+@pytest.mark.parametrize("threads", ["1", "2", "4"])
+def test_training_goes_on_after_interrupts_at_random_moments(threads, environment):
+    command = [sys.executable, str(Path(__file__).parent / "stress" / "interrupts.py"), "--rounds=16", f"--seed={threads}"]
+    environment["OPENBLAS_NUM_THREADS"] = threads
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "interrupted" in ended.stdout and "all whole after 16 rounds" in ended.stdout

@@ -269,10 +269,11 @@ def record(
         recorder.recording.results = [recorder._value_of(t, "result") for t in results_of(returned)]
     except BaseException:
         recorder.undo()
+        recorder.let_go()
         raise
     finally:
         state.recorder = None
-        recorder.finish()
+    recorder.finish()
     return returned, recorder.recording
 
 

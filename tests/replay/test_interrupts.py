@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupting import Interrupting, interrupted, points
+from stress.interrupts import Network
 
 import nn
 import tensorgrad as tg
@@ -101,3 +102,59 @@ def test_gradients_added_up_over_calls_survive_a_call_that_fails(everything_is_l
     with pytest.raises(ValueError, match="a label is"):
         add(x, np.array([0, 1, 2, 3, 4]))
     np.testing.assert_array_equal(w.grad.data, before)
+
+
+def test_a_replay_error_half_way_leaves_all_as_before(registry, everything_is_large):
+    @tg.primitive
+    def chosen(x, y):
+        return x[y > 0]  # as many as values say
+
+    chosen.vjp(x=None, y=None)
+    rng = np.random.default_rng(0)
+    w = tg.Tensor(np.ones(4, np.float32), requires_grad=True)
+    mean = tg.Tensor(np.zeros(4, np.float32))
+
+    @tg.compile
+    def step(x):
+        w.grad = None
+        tg.assign(mean, mean * 0.9 + x.mean(0) * 0.1)
+        y = tg.dropout(x * w, 0.5, rng=rng)
+        (y * y).sum().backward()
+        tg.assign(w, w.detach() - 0.1 * w.grad)
+        return chosen(x.detach(), x.detach())
+
+    def state():
+        return [w.data.tobytes(), w.version, mean.data.tobytes(), mean.version, rng.bit_generator.state]
+
+    x = np.array([[1.0, 2.0, -1.0, 3.0]], np.float32)
+    for _ in range(5):
+        step(x)
+    assert step.replays
+    before = state()
+    with pytest.raises(tg.ReplayError, match="the shape depends on values"):
+        step(-x)
+    assert state() == before
+    step(x)
+    assert w.version == 6 and mean.version == 6
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_training_goes_on_after_an_interrupt_while_a_step_is_recorded_or_checked(call):
+    folders = [os.path.dirname(package.__file__) for package in (tg, nn)]
+
+    def run(point: int) -> bool:
+        network, twin = Network(wide=False, adam=True), Network(wide=False, adam=True)
+        network.step = tg.compile(network.step)
+        for k in range(call):
+            network.step(*network.data(k))
+        came = interrupted(Interrupting(point, *folders), lambda: network.step(*network.data(call)))
+        twin.take_over(network)
+        for k in range(5):
+            network.step(*network.data(k))
+            twin.step(*twin.data(k))
+        assert network.distance(twin) < 1e-4
+        assert network.step.replays
+        return came
+
+    assert points(run, every=1709) > 3000

@@ -127,15 +127,16 @@ class Round:
     def run(self, delay: float) -> str:
         """Work until the signal comes, and see what is left."""
         network, twin, work = self.network, self.twin, self._work()
-        before, found = network.versions(), "interrupted"
+        before, found = network.versions(), ""
         try:
-            signal.setitimer(signal.ITIMER_REAL, delay)
-            work()
-            found = "came to its end"
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                work()
+                found = "came to its end"
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except KeyboardInterrupt:
-            pass
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            found = "interrupted"
         network.model.train()
         require_nobody_at_work()
         steps = {now - then for now, then in zip(network.versions(), before, strict=True)}
