@@ -301,8 +301,9 @@ def compile(fn: Callable[..., Any]) -> Compiled:
 
     The first two calls of each signature (shapes, dtypes, settings) run `fn` itself and must do the same; the third is
     replayed beside `fn` and compared with it step by step. From then on `fn` runs only to be compared with the replays 10,
-    100, 1,000 and so on, see `check`. The result equals that of `fn` to rounding. A replay that is broken off,
-    by Ctrl-C or by an error such as a label out of range, leaves parameters, state and generators as they were, or as after it.
+    100, 1,000 and so on, see `check`. The result equals that of `fn` to rounding. A replay that is broken off, by Ctrl-C or
+    by an error such as a label out of range, leaves parameters, state and generators as they were before it, or as they are
+    after it.
 
     Where `fn` returns what depends on parameters, or on arguments that require a gradient, `backward()` goes on through it: to
     the graph `fn` is one node, whose backward pass replays too. So a compiled model trains as the model itself does, and has
