@@ -127,3 +127,82 @@ def test_a_switch_turns_it_off_and_a_compiled_step_notices():
     assert not np.array_equal(plain, fast)
     assert tg.set_winograd(True) is False
     assert np.array_equal(step().data, fast)
+
+
+# -- numbers far beyond the others -------------------------------------------------------------------------------------
+
+
+def by_sums(x, w, padding=1):
+    """The convolution in float64, and the sum of magnitudes that each output is made of."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3))
+    w = w.astype(np.float64)
+    magnitudes = np.einsum("nchwij,fcij->nfhw", np.abs(windows), np.abs(w))
+    return np.einsum("nchwij,fcij->nfhw", windows, w), magnitudes
+
+
+FAR = [-1e3, 1e3, 1e4, -1e5, 1e5, 1e6, 1e12, np.inf, -np.inf, np.nan]
+
+
+def bounded(found, expected, magnitudes):
+    """Each output is as exact as plain sums in float32 make it, by the numbers that it sees alone."""
+    finite = np.isfinite(expected)
+    assert np.array_equal(np.isfinite(found), finite)
+    assert (np.abs(found - expected)[finite] <= 1e-5 * magnitudes[finite]).all()
+
+
+@pytest.mark.parametrize("value", FAR)
+@pytest.mark.parametrize("place", [(0, 0), (9, 11), (19, 19), (3, 4)])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_one_pixel_far_beyond_the_others_reaches_the_outputs_that_see_it_alone(value, place, rng):
+    x = rng.standard_normal((8, 32, 20, 20)).astype(np.float32)
+    w = rng.standard_normal((24, 32, 3, 3)).astype(np.float32)
+    x[(3, 5, *place)] = value
+    with np.errstate(all="ignore"):
+        bounded(tg.conv2d(x, w, padding=1).data, *by_sums(x, w))
+
+
+@pytest.mark.parametrize("value", FAR)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_so_does_one_number_of_a_cotangent(value, rng):
+    y = rng.standard_normal((8, 24, 20, 20)).astype(np.float32)
+    w = rng.standard_normal((24, 32, 3, 3)).astype(np.float32)
+    y[3, 5, 9, 11] = value
+    settings = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    with np.errstate(all="ignore"):
+        found = tg.PRIMITIVES["conv2d_input_grad"](y, w, shape=(8, 32, 20, 20), **settings).data
+        bounded(found, *by_sums(y, w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]))
+
+
+@pytest.mark.parametrize("value", [1e5, -1e6, np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_and_in_a_replay(value, rng):
+    w = tg.Tensor(rng.standard_normal((24, 32, 3, 3)).astype(np.float32))
+    bias = tg.Tensor(rng.standard_normal(24).astype(np.float32))
+    step = tg.compile(lambda x: tg.max_pool2d(tg.relu(tg.conv2d(x, w, bias, padding=1)), 2))
+    with np.errstate(all="ignore"):
+        for k in range(6):
+            x = rng.standard_normal((8, 32, 20, 20)).astype(np.float32)
+            if k == 5:
+                x[3, 5, 9, 11] = value
+            found = step(x).data
+        expected, magnitudes = by_sums(x, w.data)
+        sees = np.zeros((8, 1, 20, 20), bool)
+        sees[3, :, 8:11, 10:13] = True
+        blocks = (8, 24, 10, 2, 10, 2)
+        pooled = np.maximum(expected + bias.data[:, None, None], 0).reshape(blocks).max((3, 5))
+        allowed = 1e-5 * magnitudes.reshape(blocks).max((3, 5)) + 1e-5
+        others = ~np.broadcast_to(sees, expected.shape).reshape(blocks).any((3, 5))
+    assert "conv2d + relu + max_pool2d" in str(step.plan()) and step.replays >= 3
+    assert (np.abs(found - pooled)[others] <= allowed[others]).all()
+
+
+def test_ordinary_images_are_not_computed_twice(rng, monkeypatch):
+    from tensorgrad.kernels import fused_winograd
+
+    monkeypatch.setattr(fused_winograd.PieceWorker, "windows", None)  # what computing again needs
+    shape = (8, 32, 20, 20)
+    for x in (rng.standard_normal(shape), rng.standard_normal(shape) ** 3, rng.exponential(1, shape)):
+        tg.conv2d(x.astype(np.float32), rng.standard_normal((24, 32, 3, 3)).astype(np.float32), padding=1)
+    sparse = rng.standard_normal((8, 32, 20, 20)) * (rng.random((8, 32, 20, 20)) < 0.05)
+    tg.conv2d(sparse.astype(np.float32), rng.standard_normal((24, 32, 3, 3)).astype(np.float32), padding=1)

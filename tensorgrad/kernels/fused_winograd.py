@@ -15,6 +15,7 @@ import numpy as np
 from .columns import Tile
 from .fused_convolution import Frame, Geometry, finished, turn
 from .layout import batch_innermost, delivered, storage
+from .outliers import Usual
 from .threads import Call, at_once, blas_on_one_thread, in_turn
 from .windows import Axis, Pair
 from .winners import to_winners
@@ -96,10 +97,18 @@ class PieceWorker:
     def columns(self, piece: Piece) -> int:
         return piece.tile.windows * self.where.batch
 
+    def tiles(self, piece: Piece) -> np.ndarray:
+        """The piece's tiles of the image, (6, 6, C, R, Q, N), a view."""
+        return _tiled(self.image, piece.tile, (SIDE, SIDE), (REACH, REACH))
+
+    def windows(self, piece: Piece, i: int, j: int) -> np.ndarray:
+        """The window of output (i, j) in each of the piece's tiles, (3, 3, C, R, Q, N), a view."""
+        return self.tiles(piece)[i : i + 3, j : j + 3]
+
     def inputs(self, piece: Piece) -> tuple[list[Call], np.ndarray]:
         """Carry the piece's tiles of the image over: into room 1, through room 0, as (36, C, M)."""
-        tile, count = piece.tile, self.where.channels * self.columns(piece)
-        windows = _tiled(self.image, tile, (SIDE, SIDE), (REACH, REACH))  # (6, 6, C, R, Q, N)
+        count = self.where.channels * self.columns(piece)
+        windows = self.tiles(piece)
         gathered, carried = self.room(0, *windows.shape), self.room(1, POINTS, count)
         calls = [partial(np.copyto, gathered, windows), *mapped(maps()[0], gathered.reshape(POINTS, count), carried)]
         return calls, carried.reshape(POINTS, self.where.channels, -1)
@@ -132,23 +141,46 @@ def _tiled(array: np.ndarray, tile: Tile, steps: Pair, extent: Pair) -> np.ndarr
     return np.lib.stride_tricks.as_strided(part, shape, strides)
 
 
+class Filters:
+    """The filters (F, C, 3, 3) of a convolution, carried over, and how large its outputs usually are."""
+
+    def __init__(self, w: np.ndarray, image: np.ndarray) -> None:
+        self.w = w
+        self.carried = np.empty((POINTS, *w.shape[:2]), w.dtype)  # (36, F, C)
+        self.usual = Usual(image, w)
+
+    def prepare(self) -> None:
+        """What comes first in each run."""
+        transform_filters(self.w, self.carried)
+        self.usual.measure()
+
+
 def forward(
-    worker: PieceWorker, w: np.ndarray, b: np.ndarray | None, relu: bool, won: np.ndarray | None, result: np.ndarray
+    worker: PieceWorker, filters: Filters, b: np.ndarray | None, relu: bool, won: np.ndarray | None, result: np.ndarray
 ) -> list[Call]:
-    """Fill in the worker's pieces of `result` and `won`, as `fused_convolution.forward` does. `w` are the filters carried
-    over, (36, F, C)."""
-    filters = worker.where.filters
+    """Fill in the worker's pieces of `result` and `won`, as `fused_convolution.forward` does."""
     calls: list[Call] = []
     for piece in worker.jobs:
         carry, tiles = worker.inputs(piece)
-        products = worker.room(0, POINTS, filters, worker.columns(piece))
+        products = worker.room(0, POINTS, worker.where.filters, worker.columns(piece))
         values = worker.outputs(piece, 1)
-        calls += [*carry, partial(np.matmul, w, tiles, out=products)]
+        calls += [*carry, partial(np.matmul, filters.carried, tiles, out=products)]
         calls += mapped(maps()[2], products.reshape(POINTS, -1), values.reshape(SIDE * SIDE, -1))
+        calls.append(partial(_mend, worker, piece, filters, values))
         target = worker.pooled(piece, result)
         hits = None if won is None else [worker.pooled(piece, one) for one in won]
         calls += finished(worker.players(piece, values), b, relu, hits, worker.mask(target), target)
     return calls
+
+
+def _mend(worker: PieceWorker, piece: Piece, filters: Filters, values: np.ndarray) -> None:
+    """Compute a piece's outputs (4, 4, F, R, Q, N) again by plain products, where one of them is far beyond the usual."""
+    if not filters.usual.exceeded(values):
+        return
+    weights = filters.w.transpose(0, 2, 3, 1).reshape(len(filters.w), -1)  # (F, 9 * C)
+    for i, j in np.ndindex(SIDE, SIDE):
+        windows = worker.windows(piece, i, j)  # (3, 3, C, R, Q, N)
+        np.matmul(weights, windows.reshape(weights.shape[1], -1), out=values[i, j].reshape(len(weights), -1))
 
 
 class Gradients:
@@ -168,6 +200,8 @@ def backward(
     worker: PieceWorker, g: np.ndarray, won: np.ndarray | None, gradients: Gradients, cotangent: np.ndarray | None
 ) -> list[Call]:
     """From the cotangent `g` (F, PH, PW, N) of the result to the gradients, over the worker's pieces.
+
+    A number far beyond the others leaves its rounding error in sums over all windows, where it does no harm.
 
     Args:
         won: what `forward` left, or None if nothing follows the convolution and its bias.
@@ -208,9 +242,10 @@ def correlate(
     """(N, C, H, W), (F, C, 3, 3), (F,) or None -> (N, F, OH, OW), for what `winograd.suits`."""
     where = Grid(x.shape, w.shape, vertical, horizontal, 1, (1, 1))
     result = storage(out, (len(w), vertical.count, horizontal.count, len(x)), x.dtype)
-    carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
-    shares = [in_turn(forward(worker, carried, b, False, None, result)) for worker in _workers(where, x)]
-    blas_on_one_thread(in_turn([partial(transform_filters, w, carried), partial(at_once, shares)]))
+    workers = _workers(where, x)
+    filters = Filters(w, workers[0].image)
+    shares = [in_turn(forward(worker, filters, b, False, None, result)) for worker in workers]
+    blas_on_one_thread(in_turn([filters.prepare, partial(at_once, shares)]))
     return delivered(result, out)
 
 

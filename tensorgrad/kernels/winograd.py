@@ -69,9 +69,9 @@ class Switch:
 def set_winograd(on: bool) -> bool:
     """Choose whether float32 convolutions by 3x3 filters with many channels may take Winograd's method, as they do at first.
 
-    It takes a quarter of the multiplications. Its results differ from plain sums of products by a few millionths of the
-    largest, and where an image holds inf or nan, they fill a tile of 4x4 outputs. Lavin and Gray, Fast algorithms for
-    convolutional neural networks, 2015, https://arxiv.org/abs/1509.09308.
+    It takes a quarter of the multiplications. Its results differ from plain sums of products by a few millionths of what is
+    usual in the image; where a number is far beyond that, or none, the tiles around it are computed by plain products.
+    Lavin and Gray, Fast algorithms for convolutional neural networks, 2015, https://arxiv.org/abs/1509.09308.
 
     Returns:
         what was chosen before.

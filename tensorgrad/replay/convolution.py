@@ -11,7 +11,6 @@ from ..graph import GraphNode
 from ..kernels import fused_winograd
 from ..kernels.fused_convolution import Frame, Geometry, Worker, forward
 from ..kernels.threads import Call, in_turn
-from ..kernels.winograd import POINTS, transform_filters
 from .program import Stage, Step
 from .rounding import norm, tolerance_of
 from .work import in_halves
@@ -89,10 +88,10 @@ def correlation(where: Geometry, image: np.ndarray, w: np.ndarray, scratch: list
     """The work of a convolution of framed images and what follows it, see `forward` for the other arguments."""
     shares = list(zip(where.shares(image.itemsize), scratch, strict=False))
     if isinstance(where, fused_winograd.Grid):
-        carried = np.empty((POINTS, *w.shape[:2]), w.dtype)
+        filters = fused_winograd.Filters(w, image)
         pieces = [fused_winograd.PieceWorker(where, jobs, image, memory) for jobs, memory in shares]
-        work = [in_turn(fused_winograd.forward(worker, carried, *rest)) for worker in pieces]
-        return [[partial(transform_filters, w, carried)], work]
+        work = [in_turn(fused_winograd.forward(worker, filters, *rest)) for worker in pieces]
+        return [[filters.prepare], work]
     workers = [Worker(where, jobs, image, memory) for jobs, memory in shares]
     stages, w = row_major(w)
     return [*stages, [in_turn(forward(worker, w, *rest)) for worker in workers]]
