@@ -108,5 +108,8 @@ def shown_path(file: str) -> str:
     """A file as pictures name it: below the current folder, or by its name alone, so that no machine's folders are shown."""
     if file.startswith("<"):
         return file
-    relative = os.path.relpath(file)
+    try:
+        relative = os.path.relpath(file)
+    except (ValueError, OSError):  # on another drive; or the current folder is gone
+        return os.path.basename(file)
     return os.path.basename(file) if relative.startswith("..") else relative.replace(os.sep, "/")

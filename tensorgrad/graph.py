@@ -193,7 +193,8 @@ class Graph:
     def first_nonfinite(self) -> Value | None:
         """The value in which the first infinity or NaN appeared, or None."""
         made = [self.values[v] for node in self.nodes for v in node.outputs]
-        given = [v for v in self.values if v.finite is False and v.kind in ("input", *HELD)]
+        later = {value.id for value in made}  # new values of leaves among them, which updates have made
+        given = [v for v in self.values if v.finite is False and v.kind in ("input", *HELD) and v.id not in later]
         return next((v for v in [*given, *made] if v.finite is False), None)
 
     # -- as plain data ---------------------------------------------------------------------------------------------

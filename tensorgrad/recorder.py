@@ -23,6 +23,9 @@ from .state import current, per_thread
 from .tensor import Tensor, as_operand
 
 FLOATING_POINT = {"divide by zero": "divide", "overflow": "over", "invalid value": "invalid"}  # NumPy's message: its setting
+FEW = 4096
+"""So many elements are looked at after each product."""
+
 INTERNAL = ("tensorgrad", "nn")  # packages whose own lines are not "the user's call"
 
 
@@ -43,6 +46,7 @@ class Recorder:
         self._scopes = ScopePaths(graph)
         self._told: list[Told] = []  # by id of the node
         self._origin: GraphNode | None = None  # the node whose rules are running
+        self._handed: dict[int, GraphNode] = {}  # whose rule has returned a cotangent, by id of the value
         self._pass = -1  # which backward pass is running, or ran last
         self._conditions: list[str] = []  # the floating-point conditions that the kernel running has raised
         self._trouble = False  # whether a value has been found that is not finite
@@ -107,10 +111,11 @@ class Recorder:
         if node is not None:
             node.record = entry
         values = self.graph.values
-        products = False  # BLAS raises no conditions, and where an element costs many operations, a look costs little
+        # BLAS raises no conditions. A look costs little where an element costs many operations, or there are few.
+        products = False
         if primitive.sums:
             entry.flops = primitive.flops(outputs[0].shape, *[None if v is None else values[v].shape for v in entry.inputs])
-            products = entry.flops >= 16 * max(outputs[0].size, 1)
+            products = entry.flops >= 16 * outputs[0].size or outputs[0].size <= FEW
         if products or self._conditions or (self._trouble and self._any_in_trouble(entry.inputs)):
             for array, value in zip(outputs, entry.outputs, strict=True):
                 self._look(array, values[value])
@@ -133,7 +138,8 @@ class Recorder:
         if self._origin is not None:
             if not self._origin.cotangents:
                 self._origin.cotangents = [None] * len(self._origin.inputs)
-            self._origin.cotangents[index] = self._value_of(g, "gradient")
+            self._origin.cotangents[index] = value = self._value_of(g, "gradient")
+            self._handed[value] = self._origin
             if self._pass not in self._origin.reached_by:
                 self._origin.reached_by.append(self._pass)
 
@@ -200,7 +206,7 @@ class Recorder:
     def let_go(self) -> None:
         """Keep nothing live, also where the trace was broken off and there is nothing to work out."""
         watching.set(None)
-        for table in (self._told, self._ids, self._arrays, self._buffers, self._owners, self._squares):
+        for table in (self._told, self._ids, self._arrays, self._buffers, self._owners, self._squares, self._handed):
             table.clear()
 
     def _add_what_modules_hold(self) -> None:
@@ -238,6 +244,8 @@ class Recorder:
         made = [self._new_value(outputs[0], "intermediate").id] if outputs else []
         for array in outputs[1:]:
             made.append(self._new_value(np.asarray(array), "extra").id)
+        if origin is None and phase == "backward":  # a copy or a sum of what a rule has returned
+            origin = next((self._handed[v] for v in ids if v in self._handed), None)
         entry = GraphNode(len(graph.nodes), name, ids, made, attributes, [], phase, "")
         if origin is None:
             scope = state.scope
@@ -282,6 +290,8 @@ class Recorder:
         value.name = x.name if isinstance(x, Tensor) else None
         if value.name and kind == "parameter":
             self._scopes.set(value, "name", current().scope, value.name)
+        elif kind == "parameter":
+            value.name = _variable_of_user(x)
         self._look(array, value)
         if self._bind:
             self.graph.bindings[value.id] = x
@@ -332,6 +342,17 @@ def _place_of_user() -> tuple[CodeType | None, int]:
             return frame.f_code, frame.f_lasti
         frame = frame.f_back
     return None, 0
+
+
+def _variable_of_user(tensor: Tensor) -> str | None:
+    """What the user's code that runs now calls a tensor, if it has a variable for it."""
+    frame = sys._getframe(2)
+    while frame is not None and _is_internal(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    variables = [*frame.f_locals.items(), *frame.f_globals.items()]
+    return next((name for name, value in variables if value is tensor and not name.startswith("_")), None)
 
 
 @functools.cache

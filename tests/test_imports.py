@@ -17,7 +17,7 @@ import tensorgrad as tg
 ROOT = Path(tg.__file__).parent.parent
 
 LEVELS = [
-    {"state", "stand_in", "kernels", "graph", "config", "files"},
+    {"state", "stand_in", "kernels", "graph", "config", "files", "console"},
     {"contexts", "tensor"},
     {"node"},
     {"primitive"},

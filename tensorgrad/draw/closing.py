@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from .picture import Band, Collapse, Picture
@@ -10,6 +11,7 @@ from .picture import Band, Collapse, Picture
 def close(picture: Picture, depth: int | None, collapse: Collapse, limit: int | None) -> None:
     """Set `closed` on the bands of a picture; see `build`."""
     levels = levels_of(picture)
+    _refuse_unknown(picture, levels, collapse)
     close_below(picture, levels, depth)
     for index, row in enumerate(picture.rows):
         if isinstance(row, Band) and index in levels and _named(row.path, collapse):
@@ -50,6 +52,18 @@ def open_levels(picture: Picture) -> int:
     shown = {id(row) for row in picture.visible()}
     open_bands = [lv for i, lv in levels.items() if id(picture.rows[i]) in shown and not picture.rows[i].closed]
     return max(open_bands, default=-1) + 1
+
+
+def _refuse_unknown(picture: Picture, levels: dict[int, int], collapse: Collapse) -> None:
+    """A path that is no module's, and a pattern that matches none, closes nothing: most likely it is misspelt."""
+    if collapse is None or callable(collapse):
+        return
+    paths = list(dict.fromkeys(picture.rows[index].path for index in levels))
+    for name in [collapse] if isinstance(collapse, str) else collapse:
+        if not any(path == name or fnmatchcase(path, name) for path in paths):
+            near = get_close_matches(name, paths, 3) or [path for path in paths if path][:3]
+            known = f"; did you mean {' or '.join(map(repr, near))}?" if near else ", which has no modules"
+            raise ValueError(f"collapse: {name!r} is no module of this graph{known}")
 
 
 def _named(path: str, collapse: Collapse) -> bool:

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console import for_console
 from . import style, text
 from .dot import tip
 from .markup import TABLE, Card, Line, cell, font
@@ -41,7 +42,7 @@ class Change:
         op = self.after or self.before
         where = f"{op.scope}: " if op.scope else ""
         said = "; ".join(f"{what}: {old} → {new}" for what, old, new in self.details) or _out(op)
-        return f"{SIGNS.get(self.kind, ' ')} {where}{op.op}{f'  {said}' if said else ''}"
+        return for_console(f"{SIGNS.get(self.kind, ' ')} {where}{op.op}{f'  {said}' if said else ''}")
 
 
 class Diff:

@@ -37,6 +37,7 @@ class Rungs:
         self._root: dict[int, int] = {}  # of each version of a leaf: its first
         for value in graph.values:
             self._root[value.id] = value.id if value.previous is None else self._root.get(value.previous, value.id)
+        self._taken: dict[str, set[int]] = {}  # the parameters that each op has on its card
         self._param_row: dict[int, str] = {}  # of each leaf, by its first version: the row that counts it
         self._version_row: dict[int, str] = {}  # of each version of a leaf: the row that shows its update
         self._kept: dict[int, tuple[int, str]] = {}  # of each buffer: how many bytes are counted, and where
@@ -135,6 +136,9 @@ class Rungs:
 
     def _take_param(self, op: Op, value: Value, name: str) -> None:
         path = value.name or name
+        if value.id in self._taken.setdefault(op.id, set()):
+            return  # given to the op twice
+        self._taken[op.id].add(value.id)
         if any(p.path == text.clean(path) and p.version == value.version for p in op.params):
             return
         root = self._root[value.id]

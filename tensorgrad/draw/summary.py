@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..console import for_console
 from . import text
 from .lanes import band_title
 from .picture import Band, Op, Picture, Sums, build
@@ -62,7 +63,7 @@ class Summary:
 
         rule = "-" * (sum(widths.values()) + 2 * (len(columns) - 1))
         lines = [line(HEADINGS), rule, *map(line, table[:-1]), rule, line(table[-1])]
-        return "\n".join([self.title, *lines] if self.title else lines)
+        return for_console("\n".join([self.title, *lines] if self.title else lines))
 
     def _repr_html_(self) -> str:
         table, columns = self._table()

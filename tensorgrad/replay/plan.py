@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ..console import for_console
 from ..graph import Graph, GraphNode
 from .program import Step
 from .runner import Runner
@@ -52,7 +53,7 @@ class ReplayPlan:
             rows.append((step.phase, step.name, f"{out.shape} {out.dtype}", self._place(step.outputs[0]), threads))
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join(lines)
+        return for_console("\n".join(lines))
 
     __repr__ = __str__
 
