@@ -281,7 +281,6 @@ def test_scope_names_may_hold_dots():
         (["features"], ["features"]),
         ("classifier.*", [f"classifier.{k}" for k in range(6)]),
         (lambda path: path.endswith(".3"), ["features.3", "classifier.3"]),
-        (["nothing"], []),
     ],
 )
 def test_collapse_by_name_and_predicate(graphs, collapse, closed):
