@@ -44,8 +44,8 @@ class Home:
         """Take other memory, with undefined contents."""
         count = int(np.prod(self._shape)) * np.dtype(self._dtype).itemsize
         memory = Memory(max(count, 1), np.uint8)
-        self.array = self._over(memory)
-        self.shown = self._over(memory)
+        array, shown = self._over(memory), self._over(memory)
+        self.array, self.shown = array, shown  # both or, after an interrupt, neither
 
     def _over(self, memory: Memory) -> np.ndarray:
         strides, step = [0] * len(self._shape), np.dtype(self._dtype).itemsize

@@ -53,6 +53,7 @@ class Runner:
         self._sources = random_sources(program)
         self._next_versions: list[tuple[Tensor, int]] = []
         self._lasting: list[tuple[Home, np.ndarray]] | None = None
+        self._unbound: set[int] = set()  # values whose arrays have changed since the steps were bound to them
         self._broken_off = False  # while a run is under way, and after one that did not come to its end
         self._bind(None)
 
@@ -216,7 +217,6 @@ class Runner:
     def _read_outside(self) -> None:
         for value, formula in self.program.numbers.items():
             self._slots[value][...] = evaluate(formula, self.numbers)
-        changed: set[int] = set()
         for leaf, home in self.plan.leaf_homes.items():
             shown = leaf._data is home.shown
             held = home.held_elsewhere(shown)
@@ -229,8 +229,8 @@ class Runner:
                 home.move()
         for value, home in self.plan.homes.items():
             if self.arrays[value] is not home.array:
+                self._unbound.add(value)
                 self.arrays[value] = home.array
-                changed.add(value)
         for value, leaf in self.program.entry_gradients.items():
             np.copyto(self._slots[value], leaf._grad._data)
         for value, leaf in self.program.cells.items():
@@ -239,10 +239,11 @@ class Runner:
         for value in self._large:
             array = self._outside(self.program.cells[value])
             if array is not self.arrays[value]:
+                self._unbound.add(value)
                 self.arrays[value] = array
-                changed.add(value)
-        if changed:
-            self._bind(changed)
+        if self._unbound:
+            self._bind(self._unbound)
+            self._unbound.clear()
 
     def _outside(self, leaf: Tensor) -> np.ndarray:
         """The array of a leaf that is only read, without a hold on the one that users are shown."""
