@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ def show_config() -> None:
     variable OPENBLAS_CORETYPE may pin, a matrix product can take twice the time.
     """
     print(f"tensorgrad {sys.modules[__package__].__version__}, NumPy {np.__version__}, Python {platform.python_version()}")
-    print(f"processor: {platform.machine()}, {os.cpu_count()} cores, widest vectors {processor_vectors() or 'unknown'}")
+    name = processor_name()
+    print(f"processor: {name}, {os.cpu_count()} cores, widest vectors {processor_vectors() or 'unknown'}")
     for library in blas_libraries():
         core = library.get("architecture", "unknown")
         print(f"BLAS: {library['internal_api']} {library['version']}, core type {core}, {library['num_threads']} threads")
@@ -44,6 +46,20 @@ def show_config() -> None:
         if name.startswith("OPENBLAS_"):
             print(f"environment: {name}={os.environ[name]}")
     print("layout: images (N, C, H, W), stored with the batch innermost, (C, H, W, N)")
+
+
+def processor_name() -> str:
+    """The model, as Linux tells it, and the architecture."""
+    model = ""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in file)}
+        model = ", ".join(filter(None, [known.get("model name"), _family(known)]))
+    return " ".join(filter(None, [model or platform.processor(), f"({platform.machine()})"]))
+
+
+def _family(known: dict[str, str]) -> str:
+    """Cloud machines hide the model's name; family and model number tell the generation."""
+    return f"family {known['cpu family']} model {known['model']}" if {"cpu family", "model"} <= known.keys() else ""
 
 
 def blas_libraries() -> list[dict[str, Any]]:
