@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
+import numpy as np
+
 from ..kernels.heap import release_memory
 from ..kernels.winograd import Switch
 from ..state import current
@@ -123,7 +125,8 @@ class Compiled:
             return returned
         arrays = [t._data for t in tensors]
         if runners is None:
-            results = kind.runner.run(arrays)
+            with np.errstate(under="ignore"):  # of gradients and of numbers that optimizers keep, some vanish
+                results = kind.runner.run(arrays)
             if kind.outline is not None:
                 self._original.attach_refusal(kind.outline, given, results)
         else:

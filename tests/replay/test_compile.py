@@ -285,3 +285,19 @@ def test_results_belong_to_the_caller(rng):
     compiled = tg.compile(lambda x: w * x)
     results = [compiled(np.full(1, k, np.float32)) for k in range(5)]
     assert [r.item() for r in results] == [0, 1, 2, 3, 4]
+
+
+def test_numbers_may_vanish_in_replays_whatever_numpy_shall_do_about_it(rng):
+    model = nn.Sequential(nn.Linear(8, 400, rng=0), nn.Tanh(), nn.Linear(400, 600, rng=1))
+    optimizer = nn.optim.Adam(model.parameters())
+
+    @tg.compile
+    def step(x, t):
+        optimizer.zero_grad()
+        nn.cross_entropy(model(x) * 40.0, t).backward()
+        optimizer.step()
+
+    with np.errstate(all="raise"):
+        for _ in range(6):
+            step(5 * rng.standard_normal((400, 8)).astype(np.float32), rng.integers(0, 600, 400))
+    assert step.replays == 4
