@@ -244,7 +244,7 @@ class Recorder:
         made = [self._new_value(outputs[0], "intermediate").id] if outputs else []
         for array in outputs[1:]:
             made.append(self._new_value(np.asarray(array), "extra").id)
-        if origin is None and phase == "backward":  # a copy or a sum of what a rule has returned
+        if origin is None and phase == "backward" and name == "positive":  # a copy of what a rule has returned
             origin = next((self._handed[v] for v in ids if v in self._handed), None)
         entry = GraphNode(len(graph.nodes), name, ids, made, attributes, [], phase, "")
         if origin is None:
