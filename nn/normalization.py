@@ -75,16 +75,16 @@ class BatchNorm2D(Module):
             self._track(mean, var, x.size // self.num_features)
         return out
 
+    @tg.no_grad()
     def _track(self, mean: tg.Tensor, var: tg.Tensor, count: int) -> None:
         """Move the running statistics towards those of a batch with `count` numbers in each channel."""
         if not count:
             raise ValueError("BatchNorm2D: in training, a batch needs at least one image to take statistics of")
-        with tg.no_grad():
-            tg.assign(self.num_batches_tracked, self.num_batches_tracked + 1)
-            part = 1 / self.num_batches_tracked.astype(mean.dtype) if self.momentum is None else self.momentum
-            unbiased = var * (count / (count - 1))
-            tg.assign(self.running_mean, self.running_mean + (mean - self.running_mean) * part)
-            tg.assign(self.running_var, self.running_var + (unbiased - self.running_var) * part)
+        tg.assign(self.num_batches_tracked, self.num_batches_tracked + 1)
+        part = 1 / self.num_batches_tracked.astype(mean.dtype) if self.momentum is None else self.momentum
+        unbiased = var * (count / (count - 1))
+        tg.assign(self.running_mean, self.running_mean + (mean - self.running_mean) * part)
+        tg.assign(self.running_var, self.running_var + (unbiased - self.running_var) * part)
 
     def extra_repr(self) -> str:
         text = str(self.num_features)

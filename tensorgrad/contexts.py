@@ -85,8 +85,14 @@ class Context:
 
         @functools.wraps(function)
         def inside(*arguments: Any, **settings: Any) -> Any:
-            with self:
+            state = per_thread.state
+            before = state.builds_graph, state.phase, state.scope, state.checks_residuals
+            try:  # and no `with`, whose end an interrupt may leave out; nothing parts these assignments
+                for name, value in self.changes(state).items():
+                    setattr(state, name, value)
                 return function(*arguments, **settings)
+            finally:
+                state.builds_graph, state.phase, state.scope, state.checks_residuals = before
 
         return inside
 

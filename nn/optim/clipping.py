@@ -23,6 +23,8 @@ def scale_to_norm(gradient, norm, *, max_norm):
     return gradient * float(np.minimum(1.0, max_norm / (norm + 1e-6)))
 
 
+@tg.no_grad()
+@tg.phase("update")
 def clip_grad_norm(params: Iterable[tg.Tensor], max_norm: float) -> tg.Tensor:
     """Scale all gradients by one factor such that their norm together is at most `max_norm`.
 
@@ -45,10 +47,9 @@ def clip_grad_norm(params: Iterable[tg.Tensor], max_norm: float) -> tg.Tensor:
         raise TypeError("clip_grad_norm: takes an iterable of parameters, not one tensor; put it in a list")
     max_norm = number("clip_grad_norm", "max_norm", max_norm)
     params = [parameter for parameter in params if parameter.grad is not None]
-    with tg.no_grad(), tg.phase("update"):
-        if not params:
-            return tg.Tensor(np.array(0.0))
-        norm = global_norm(*(parameter.grad for parameter in params))
-        for parameter in params:
-            parameter.grad = scale_to_norm(parameter.grad, norm, max_norm=max_norm)
+    if not params:
+        return tg.Tensor(np.array(0.0))
+    norm = global_norm(*(parameter.grad for parameter in params))
+    for parameter in params:
+        parameter.grad = scale_to_norm(parameter.grad, norm, max_norm=max_norm)
     return norm

@@ -123,9 +123,11 @@ class Optimizer(tg.Watched):
 
     # -- use -----------------------------------------------------------------------------------------------------
 
+    @tg.no_grad()
+    @tg.phase("update")
     def step(self) -> None:
         """Update every parameter that has a gradient; the others stay as they are."""
-        with tg.no_grad(), tg.phase("update"), np.errstate(under="ignore"):  # small numbers may vanish
+        with np.errstate(under="ignore"):  # small numbers may vanish
             for group in self.groups:
                 for parameter in group.params:
                     if parameter.grad is not None:
