@@ -177,12 +177,12 @@ class Primitive:
         for name, function in rules.items():
             if name not in self.inputs and name != self.variadic:
                 raise TypeError(f"{self.name}.vjp: there is no input {name!r}; the inputs are {self._signature()}")
-            self.rules.pop(name, None)
-            self.constant.discard(name)
             if function is None:
+                self.rules.pop(name, None)
                 self.constant.add(name)
             else:
                 self.rules[name] = self._checked_rule(name, function)
+                self.constant.discard(name)
         self._pullbacks.clear()
         return self
 
